@@ -1,0 +1,23 @@
+//! The words of the business: ids, money, tokens, windows, keys, settings, events.
+//! Plain values only; nothing here knows a clock, a socket, a store or a provider.
+
+pub mod duration;
+pub mod event;
+pub mod ids;
+pub mod key;
+pub mod money;
+pub mod secret;
+pub mod setting;
+pub mod time;
+pub mod usage;
+pub mod window;
+
+pub use event::{Event, EventFlag};
+pub use ids::{EventId, KeyId, SettingId};
+pub use key::{AllowedPath, BudgetMode, Key, KeyDigest, RateLimit, SpendLimit};
+pub use money::{Money, Rate};
+pub use secret::Secret;
+pub use setting::{CostMap, Setting};
+pub use time::UnixMillis;
+pub use usage::{Usage, UsageSource};
+pub use window::Window;

@@ -1,0 +1,73 @@
+//! What a request consumed, in disjoint buckets, so that cost = sum(bucket x rate) and nothing counts twice.
+
+use serde::{Deserialize, Serialize};
+
+/// Where the numbers come from, best first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UsageSource {
+    /// The provider's own final numbers.
+    Upstream,
+    /// The provider's last cumulative numbers of a stream that did not end.
+    Partial,
+    /// Counted here.
+    Estimated,
+    #[default]
+    None,
+}
+
+/// Consumption of one request. Token buckets never overlap: cached, audio and image tokens are not in `in_text`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    pub in_text: u64,
+    pub in_audio: u64,
+    pub in_image: u64,
+    pub cache_read_text: u64,
+    pub cache_read_audio: u64,
+    pub cache_read_image: u64,
+    pub cache_write_5m: u64,
+    pub cache_write_1h: u64,
+    pub cache_write_30m: u64,
+    pub cache_write_12h: u64,
+    /// Includes reasoning and tool arguments.
+    pub out_text: u64,
+    pub out_audio: u64,
+    pub out_image: u64,
+    /// Part of `out_text`, for information only, never priced.
+    pub out_reasoning: u64,
+    pub web_search: u64,
+    pub file_search: u64,
+    pub code_sessions: u64,
+    pub images: u64,
+    /// Milliseconds, because providers report fractions of a second.
+    pub audio_millis: u64,
+    pub characters: u64,
+    /// Price selectors as the response reports them.
+    pub service_tier: Option<Box<str>>,
+    pub source: UsageSource,
+}
+
+impl Usage {
+    /// All prompt tokens of every kind, as `prompt_token_count` shows them and context tiers compare them.
+    pub fn prompt_tokens(&self) -> u64 {
+        [
+            self.in_text,
+            self.in_audio,
+            self.in_image,
+            self.cache_read_text,
+            self.cache_read_audio,
+            self.cache_read_image,
+            self.cache_write_5m,
+            self.cache_write_1h,
+            self.cache_write_30m,
+            self.cache_write_12h,
+        ]
+        .into_iter()
+        .fold(0, u64::saturating_add)
+    }
+    /// All output tokens of every kind.
+    pub fn completion_tokens(&self) -> u64 {
+        self.out_text.saturating_add(self.out_audio).saturating_add(self.out_image)
+    }
+}

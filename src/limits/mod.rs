@@ -1,0 +1,110 @@
+//! Rules of a key against its counts: rate, total and windowed budget, in one atomic step.
+//!
+//! The decision itself is pure (`decide`); who keeps the counts fills the port [`Counters`].
+
+use crate::domain::{BudgetMode, EventId, Key, KeyId, Money, RateLimit, SpendLimit, UnixMillis};
+use async_trait::async_trait;
+use std::time::Duration;
+
+/// Every rule of a key that needs counting.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rules {
+    pub rate: Option<RateLimit>,
+    pub total_budget: Option<Money>,
+    pub window_budget: Option<SpendLimit>,
+    pub mode: BudgetMode,
+}
+
+impl Rules {
+    pub fn of(key: &Key, default_mode: BudgetMode) -> Self {
+        Self {
+            rate: key.rate,
+            total_budget: key.total_budget,
+            window_budget: key.window_budget,
+            mode: key.budget_mode.unwrap_or(default_mode),
+        }
+    }
+    pub const fn is_empty(&self) -> bool {
+        self.rate.is_none() && !self.has_budget()
+    }
+    pub const fn has_budget(&self) -> bool {
+        self.total_budget.is_some() || self.window_budget.is_some()
+    }
+}
+
+/// A request that wants in.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    pub key: KeyId,
+    pub rules: Rules,
+    /// Also the id of the hold.
+    pub event: EventId,
+    pub now: UnixMillis,
+    /// What to set aside: the estimate, or the worst case in strict mode. Zero when nothing is priced.
+    pub hold: Money,
+    /// A hold that nobody settles ends here (a killed process).
+    pub hold_expires: UnixMillis,
+}
+
+/// How the key's rate limit stands, for `x-ratelimit-*` headers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RateState {
+    pub limit: u64,
+    pub remaining: u64,
+    /// Until the window ends.
+    pub reset: Duration,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    Admitted { rate: Option<RateState> },
+    Refused(Refusal),
+}
+
+/// A refused request consumes nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    Rate {
+        state: RateState,
+    },
+    /// The windowed budget has no room until the window ends. `would_fit_less`: spent alone is still below the limit.
+    WindowBudget {
+        retry_after: Duration,
+        exhausted: bool,
+    },
+    /// `exhausted`: spent has reached the limit, so the key is over for good.
+    TotalBudget {
+        exhausted: bool,
+    },
+}
+
+/// The end of an admitted request: its hold is replaced by its true cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settlement {
+    pub key: KeyId,
+    pub event: EventId,
+    pub cost: Money,
+    /// Completion: decides the window that the cost falls into, as in the ledger.
+    pub at: UnixMillis,
+}
+
+/// The counts could not be reached.
+#[derive(Debug, thiserror::Error)]
+#[error("the counters cannot be reached")]
+pub struct CountersUnavailable;
+
+/// Who keeps the counts.
+#[async_trait]
+pub trait Counters: Send + Sync {
+    /// Checks all rules and takes from all of them, or from none.
+    async fn admit(&self, ask: &Ask) -> Result<Verdict, CountersUnavailable>;
+    /// Never blocks and never fails from the caller's view. Settling an event twice counts once.
+    fn settle(&self, settlement: Settlement);
+    /// All-time spend as counted now.
+    async fn spent(&self, key: KeyId) -> Result<Money, CountersUnavailable>;
+    /// Forgets the rate or window-budget count of a key whose rule was changed by an operator.
+    fn reset_rate(&self, key: KeyId);
+    fn reset_window_budget(&self, key: KeyId);
+    /// Requests in flight that hold money, and their sum.
+    fn holds(&self) -> (u64, Money);
+}

@@ -1,0 +1,175 @@
+//! What each provider speaks. One folder per provider behind one small, pure trait; no file outside names a provider.
+
+use crate::domain::{Setting, Usage};
+use crate::metering::ModelLimits;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use std::borrow::Cow;
+use std::fmt;
+
+pub mod openai;
+
+/// The error shapes clients understand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dialect {
+    /// `{"error":{message,type,param,code}}`
+    OpenAi,
+}
+
+/// Which entries a setting of a provider has.
+#[derive(Clone, Copy, Debug)]
+pub struct SettingSchema {
+    /// Must be present and non-empty.
+    pub required: &'static [&'static str],
+    pub optional: &'static [&'static str],
+    /// Of all entries, those that an API may show.
+    pub public: &'static [&'static str],
+}
+
+/// One operation of a provider's API.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Endpoint {
+    /// Path template below the provider's base, such as `/v1/threads/{thread_id}`: a label of bounded cardinality.
+    pub template: &'static str,
+    /// Method sent upstream; differs from the client's only where an alias is documented.
+    pub method: Method,
+    /// Path sent upstream, below the base URL, without the query.
+    pub path: Box<str>,
+    /// The provider's own number for how this endpoint is read and metered.
+    pub kind: u8,
+    /// The body is JSON: anything else is a 400.
+    pub json_body: bool,
+    /// Cost is expected: usage or a price applies. Others are recorded with cost 0.
+    pub metered: bool,
+}
+
+/// What rules and prices need to know of a request body.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Call {
+    /// Empty when the body names none.
+    pub model: Box<str>,
+    pub stream: bool,
+    /// End user named in the body.
+    pub user: Box<str>,
+    /// The request's own maximum of output tokens for one choice.
+    pub max_output: Option<u64>,
+    /// Choices asked for (`n`, `best_of`), at least 1.
+    pub choices: u64,
+    /// The client itself asked for usage in the stream.
+    pub wants_usage: bool,
+}
+
+/// A body that cannot be served. `param` names the field when one is at fault.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct BadCall {
+    pub message: String,
+    pub param: Option<&'static str>,
+}
+
+/// What goes upstream. The gateway adds hygiene (hop-by-hop, host, length, encoding) to the client's headers.
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    /// The client's own bytes wherever no rule needs a change.
+    pub body: Bytes,
+    /// Set over whatever the client sent; credentials among them are marked sensitive.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Base URL when the setting or provider dictates one; else the configured one.
+    pub base_url: Option<Box<str>>,
+}
+
+/// The setting lacks what the provider needs.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the provider setting has no usable {entry}")]
+pub struct IncompleteSetting {
+    pub entry: &'static str,
+}
+
+pub trait Provider: Send + Sync + fmt::Debug {
+    /// Lower-case name: path segment, setting's `provider`, event's `provider`, price table.
+    fn name(&self) -> &'static str;
+    fn dialect(&self) -> Dialect;
+    /// Scheme, host and fixed prefix of the public API.
+    fn default_base_url(&self) -> &'static str;
+    fn setting_schema(&self) -> SettingSchema;
+    /// `path` is what follows `/api/providers/<name>`. `None` = 404.
+    fn endpoint(&self, method: &Method, path: &str) -> Option<Endpoint>;
+    fn read(&self, endpoint: &Endpoint, headers: &HeaderMap, body: &Bytes) -> Result<Call, BadCall>;
+    fn prepare(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call,
+        setting: &Setting,
+        body: &Bytes,
+    ) -> Result<Outbound, IncompleteSetting>;
+    /// An upper bound of what the call can consume, cheap to compute; `None` when nothing bounds it.
+    fn worst_case(&self, endpoint: &Endpoint, call: &Call, body: &[u8], limits: &ModelLimits) -> Option<Usage>;
+    /// The prompt counted by tokenizer, and the output bound. Costs time in proportion to the body.
+    fn estimate(&self, endpoint: &Endpoint, call: &Call, body: &[u8], limits: &ModelLimits) -> Usage;
+    /// `request` is the body the client sent: counted when the response does not say.
+    fn meter(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call,
+        status: u16,
+        headers: &HeaderMap,
+        request: &Bytes,
+    ) -> Box<dyn ResponseMeter>;
+}
+
+/// Whether the response is complete from the client's point of view.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    More,
+    /// The terminal marker (`[DONE]`, `response.completed`) is in what was just put out: book before sending it.
+    Complete,
+}
+
+/// How a response ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    Complete,
+    /// The client left, the upstream broke or time was up.
+    Aborted,
+}
+
+/// What was read from a response.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Reading {
+    pub usage: Usage,
+    /// The model that the response names, when it differs in spelling the price lookup tries it first.
+    pub model: Option<Box<str>>,
+    /// The body ended before its own terminal marker although one was due.
+    pub truncated: bool,
+}
+
+/// Follows one response body. Sees every byte, holds back as little as possible, never fails:
+/// what cannot be understood passes unchanged.
+pub trait ResponseMeter: Send {
+    /// Puts into `out` what the client gets for this piece, in order; possibly nothing yet.
+    fn push(&mut self, piece: Bytes, out: &mut Vec<Bytes>) -> Progress;
+    /// The upstream body ended cleanly: puts out what was held back.
+    fn end(&mut self, out: &mut Vec<Bytes>);
+    /// The bill. Counts locally what was not reported (flagged in `usage.source`).
+    fn reading(&mut self, ending: Ending) -> Reading;
+    /// What to append to a stream that broke after its head was sent, so that no client takes it for whole.
+    fn broken_tail(&self, message: &str) -> Option<Bytes>;
+}
+
+/// All providers.
+pub fn all() -> &'static [&'static dyn Provider] {
+    &[]
+}
+
+/// The provider with this name.
+pub fn by_name(name: &str) -> Option<&'static dyn Provider> {
+    all().iter().copied().find(|p| p.name() == name)
+}
+
+/// Splits `/api/providers/<name>/<tail>` below `/api/providers`: the provider and the tail with its slash.
+pub fn by_path(path: &str) -> Option<(&'static dyn Provider, Cow<'_, str>)> {
+    let rest = path.strip_prefix("/api/providers/")?;
+    let slash = rest.find('/')?;
+    let (name, tail) = rest.split_at_checked(slash)?;
+    Some((by_name(name)?, Cow::Borrowed(tail)))
+}

@@ -1,0 +1,243 @@
+//! Ports to the durable store, one per aggregate. SQLite fills them today; `suite` says what any engine must do.
+//!
+//! Writes of configuration are visible to [`ChangeFeed::changes_since`] when they return.
+
+use crate::domain::{Event, EventFlag, Key, KeyDigest, KeyId, Money, Setting, SettingId, UnixMillis};
+use async_trait::async_trait;
+use std::sync::Arc;
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another key has the same digest.
+    #[error("a key with this value exists already")]
+    DuplicateKey,
+    #[error("no such row")]
+    NotFound,
+    /// The row changed since it was read: read again and retry.
+    #[error("the row was changed by somebody else")]
+    Conflict,
+    /// A sealed value was made with a master key that is not configured, or was tampered with.
+    #[error("a sealed value cannot be opened with the configured master keys")]
+    Unsealable,
+    #[error("the store failed: {0}")]
+    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// Which part of a list, and how many there are in all when asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Paging {
+    /// 0 = all.
+    pub limit: u64,
+    pub offset: u64,
+    pub count: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    pub rows: Vec<T>,
+    /// Rows that match without paging; 0 unless [`Paging::count`].
+    pub count: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Order {
+    #[default]
+    Descending,
+    Ascending,
+}
+
+/// All filters that are present must match; none = all keys.
+#[derive(Clone, Debug, Default)]
+pub struct KeyFilter {
+    /// The key has all of these.
+    pub tags: Vec<String>,
+    /// The key is one of these.
+    pub ids: Option<Vec<KeyId>>,
+    /// The key has a setting of this provider.
+    pub provider: Option<String>,
+    /// Case-insensitive part of the name, taken literally.
+    pub name: Option<String>,
+    pub revoked: Option<bool>,
+    /// By creation time, then id.
+    pub order: Order,
+    pub paging: Paging,
+}
+
+#[async_trait]
+pub trait KeyStore: Send + Sync {
+    async fn insert_key(&self, key: &Key) -> Result<()>;
+    /// Replaces everything but digest and creation time. `key.revision` is the one that was read;
+    /// a different one in the store is [`StoreError::Conflict`].
+    async fn update_key(&self, key: &Key) -> Result<()>;
+    async fn delete_key(&self, id: KeyId) -> Result<()>;
+    async fn key(&self, id: KeyId) -> Result<Option<Key>>;
+    async fn list_keys(&self, filter: &KeyFilter) -> Result<Page<Key>>;
+}
+
+#[async_trait]
+pub trait SettingStore: Send + Sync {
+    async fn insert_setting(&self, setting: &Setting) -> Result<()>;
+    /// As [`KeyStore::update_key`].
+    async fn update_setting(&self, setting: &Setting) -> Result<()>;
+    async fn setting(&self, id: SettingId) -> Result<Option<Setting>>;
+    /// All, or those of `ids` that exist; oldest first.
+    async fn list_settings(&self, ids: Option<&[SettingId]>) -> Result<Vec<Setting>>;
+}
+
+/// One changed row of configuration.
+#[derive(Clone, Debug)]
+pub enum Change {
+    Key(Box<Key>),
+    KeyGone { id: KeyId, digest: KeyDigest },
+    Setting(Box<Setting>),
+}
+
+/// What changed after a point, in order. Ask again with `position`.
+#[derive(Clone, Debug)]
+pub struct Changes {
+    pub position: i64,
+    pub changes: Vec<Change>,
+}
+
+#[async_trait]
+pub trait ChangeFeed: Send + Sync {
+    /// Changes after `position`; 0 = everything there is. At most the last state of each row, deletions included.
+    async fn changes_since(&self, position: i64) -> Result<Changes>;
+}
+
+/// What the ledger says a key has spent: the source from which counters are rebuilt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeySpend {
+    pub key_id: KeyId,
+    pub total: Money,
+}
+
+/// All filters that are present must match.
+#[derive(Clone, Debug, Default)]
+pub struct EventFilter {
+    pub custom_ids: Vec<String>,
+    pub key_ids: Vec<KeyId>,
+    pub user_ids: Vec<String>,
+    /// The event carries all of these.
+    pub tags: Vec<String>,
+    /// Inclusive, whole seconds.
+    pub start: Option<i64>,
+    /// Inclusive, whole seconds.
+    pub end: Option<i64>,
+    pub status: Option<u16>,
+    pub order: EventOrder,
+    pub paging: Paging,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum EventOrder {
+    #[default]
+    OldestFirst,
+    NewestFirst,
+    CheapestFirst,
+    DearestFirst,
+}
+
+/// A report over `[start, end)` in buckets of `increment` seconds (bricksllm.md 3.3).
+#[derive(Clone, Debug, Default)]
+pub struct ReportFilter {
+    pub start: i64,
+    pub end: i64,
+    /// Seconds, at least 1.
+    pub increment: i64,
+    pub key_ids: Vec<KeyId>,
+    /// The event carries all of these.
+    pub tags: Vec<String>,
+    pub custom_ids: Vec<String>,
+    pub user_ids: Vec<String>,
+    pub group_by: GroupBy,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct GroupBy {
+    pub model: bool,
+    pub key: bool,
+    pub custom_id: bool,
+    pub user_id: bool,
+}
+
+/// One point; group fields that were not asked for are empty. Empty buckets have no point here: the caller fills them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ReportPoint {
+    /// Start of the bucket: `start + n * increment`.
+    pub at: i64,
+    pub requests: u64,
+    pub cost: Money,
+    /// Sum, milliseconds.
+    pub latency_ms: u64,
+    pub prompt_tokens: u64,
+    pub completion_tokens: u64,
+    /// Events with status 200.
+    pub successes: u64,
+    pub model: String,
+    pub key_id: String,
+    pub custom_id: String,
+    pub user_id: String,
+}
+
+/// Points in time order, and continuous percentiles (PostgreSQL's `percentile_cont`) of latency in milliseconds over the same events.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Report {
+    pub points: Vec<ReportPoint>,
+    pub latency_median_ms: f64,
+    pub latency_p99_ms: f64,
+}
+
+/// Spend per key in `[start, end)`, plus keys created in it that spent nothing.
+#[derive(Clone, Debug, Default)]
+pub struct TopKeysFilter {
+    pub start: i64,
+    pub end: i64,
+    pub tags: Vec<String>,
+    pub key_ids: Vec<KeyId>,
+    pub name: Option<String>,
+    pub revoked: Option<bool>,
+    pub order: Order,
+    pub paging: Paging,
+}
+
+#[async_trait]
+pub trait EventStore: Send + Sync {
+    /// Writes what is not there yet (by event id) and adds exactly that to each key's spend, in one transaction.
+    /// Returns how many were new.
+    async fn insert_events(&self, events: &[Event]) -> Result<usize>;
+    async fn list_events(&self, filter: &EventFilter) -> Result<Page<Event>>;
+    async fn report(&self, filter: &ReportFilter) -> Result<Report>;
+    async fn top_keys(&self, filter: &TopKeysFilter) -> Result<Vec<KeySpend>>;
+    /// Distinct non-empty `custom_id`s of a key's events, sorted.
+    async fn custom_ids(&self, key: KeyId) -> Result<Vec<String>>;
+    /// Distinct non-empty `user_id`s of a key's events, sorted.
+    async fn user_ids(&self, key: KeyId) -> Result<Vec<String>>;
+    /// All-time spend of one key; `None` when the key has no event.
+    async fn spend_of(&self, key: KeyId) -> Result<Option<Money>>;
+    /// All-time spend of every key that has an event.
+    async fn spends(&self) -> Result<Vec<KeySpend>>;
+    /// Cost per key of events completed at or after `since`.
+    async fn spends_since(&self, since: UnixMillis) -> Result<Vec<KeySpend>>;
+    /// Admitted (not refused) requests of `key` whose admission is at or after `since`.
+    async fn admissions_since(&self, key: KeyId, since: UnixMillis) -> Result<u64>;
+}
+
+/// Everything a store is.
+#[async_trait]
+pub trait Store: KeyStore + SettingStore + EventStore + ChangeFeed {
+    /// Answers a trivial query; for readiness.
+    async fn ping(&self) -> Result<()>;
+    /// The schema's version after migrations.
+    async fn schema_version(&self) -> Result<i64>;
+}
+
+pub type SharedStore = Arc<dyn Store>;
+
+/// Refused events do not count as admissions.
+pub fn counts_as_admission(event: &Event) -> bool {
+    !event.has(EventFlag::Refused)
+}
