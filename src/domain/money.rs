@@ -50,7 +50,7 @@ impl Money {
     #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "range checked before the cast")]
     pub fn from_usd_f64(usd: f64) -> Option<Self> {
         let units = (usd * PER_USD as f64).round();
-        (units.is_finite() && units.abs() < 9.2e18).then(|| Self(units as i64))
+        if units.is_finite() && units.abs() < 9.2e18 { Some(Self(units as i64)) } else { None }
     }
     /// From decimal text such as `12.5` or `-0.0000000001`. `None` when it is not a plain decimal,
     /// needs more than ten fractional digits, or is out of range.

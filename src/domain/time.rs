@@ -1,6 +1,8 @@
 //! A moment as a number. Where it comes from is the business of the shell.
 
+use super::window::{DAY, days_before, year_and_month};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::time::Duration;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
@@ -26,7 +28,35 @@ impl UnixMillis {
     }
 }
 
+impl fmt::Display for UnixMillis {
+    /// RFC 3339 in UTC with milliseconds, such as `2026-11-21T04:31:00.250Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (day, millis) = (self.0.div_euclid(DAY), self.0.rem_euclid(DAY));
+        let (year, month) = year_and_month(day);
+        let day = day - days_before(year, month) + 1;
+        let (hour, minute, second) = (millis / 3_600_000, millis / 60_000 % 60, millis / 1000 % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", millis % 1000)
+    }
+}
+
 /// The one source of wall-clock time; tests hand in their own.
 pub trait Clock: Send + Sync {
     fn now(&self) -> UnixMillis;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_shown_as_rfc_3339() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_709_208_245_007, "2024-02-29T12:04:05.007Z"),
+            (1_735_689_599_999, "2024-12-31T23:59:59.999Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(UnixMillis(millis).to_string(), text);
+        }
+    }
 }

@@ -16,35 +16,75 @@ pub enum UsageSource {
     None,
 }
 
+/// Most requests fill three of the buckets, and every event is kept for long.
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// Consumption of one request. Token buckets never overlap: cached, audio and image tokens are not in `in_text`.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
+    #[serde(skip_serializing_if = "is_zero")]
     pub in_text: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub in_audio: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub in_image: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub cache_read_text: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub cache_read_audio: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub cache_read_image: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub cache_write_5m: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub cache_write_1h: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub cache_write_30m: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub cache_write_12h: u64,
     /// Includes reasoning and tool arguments.
+    #[serde(skip_serializing_if = "is_zero")]
     pub out_text: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub out_audio: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub out_image: u64,
     /// Part of `out_text`, for information only, never priced.
+    #[serde(skip_serializing_if = "is_zero")]
     pub out_reasoning: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub web_search: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub file_search: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub code_sessions: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub images: u64,
     /// Milliseconds, because providers report fractions of a second.
+    #[serde(skip_serializing_if = "is_zero")]
     pub audio_millis: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub characters: u64,
     /// Price selectors as the response reports them.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<Box<str>>,
+    /// `fast` costs more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speed: Option<Box<str>>,
+    /// Where the model ran, when that changes the price (`us`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inference_geo: Option<Box<str>>,
+    /// Size and quality of `images`, which select their price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_quality: Option<Box<str>>,
+    /// Work of a batch.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub batch: bool,
     pub source: UsageSource,
 }
 

@@ -60,10 +60,10 @@ impl Window {
     }
 }
 
-const DAY: i64 = 86_400_000;
+pub(super) const DAY: i64 = 86_400_000;
 
 /// Days from 1970-01-01 to the first of a month of the proleptic Gregorian calendar.
-fn days_before(year: i64, month: i64) -> i64 {
+pub(super) fn days_before(year: i64, month: i64) -> i64 {
     // Years begin in March, so that the leap day is the last day of a year; eras are 400 years.
     let (y, m) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
     let era = y.div_euclid(400);
@@ -73,7 +73,7 @@ fn days_before(year: i64, month: i64) -> i64 {
 }
 
 /// Year and month (1..=12) of a day counted from 1970-01-01.
-fn year_and_month(day: i64) -> (i64, i64) {
+pub(super) fn year_and_month(day: i64) -> (i64, i64) {
     let z = day + 719_468;
     let era = z.div_euclid(146_097);
     let day_of_era = z.rem_euclid(146_097);

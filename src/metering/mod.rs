@@ -1,10 +1,13 @@
 //! Tokens and prices: what a response consumed and what that costs.
 
-use crate::domain::{Money, Setting, UnixMillis, Usage};
-
 pub mod count;
 pub mod price;
 pub mod table;
+#[cfg(test)]
+mod vectors;
+
+pub use price::Price;
+pub use table::{Pricing, PricingError};
 
 /// Limits of a model from the price table, tokens. `None` = unknown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

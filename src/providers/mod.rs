@@ -39,8 +39,18 @@ pub struct Endpoint {
     pub kind: u8,
     /// The body is JSON: anything else is a 400.
     pub json_body: bool,
-    /// Cost is expected: usage or a price applies. Others are recorded with cost 0.
-    pub metered: bool,
+    pub billing: Billing,
+}
+
+/// How the cost of an endpoint comes about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Billing {
+    /// Costs nothing: administration and reading.
+    Free,
+    /// By the usage that its answers report.
+    Usage,
+    /// Costs something that is not known here: served with cost 0, flagged, and refused to keys with a budget.
+    Unpriced,
 }
 
 /// What rules and prices need to know of a request body.
@@ -91,6 +101,10 @@ pub trait Provider: Send + Sync + fmt::Debug {
     fn dialect(&self) -> Dialect;
     /// Scheme, host and fixed prefix of the public API.
     fn default_base_url(&self) -> &'static str;
+    /// A base URL from a configuration, in the form that an endpoint's path is appended to.
+    fn base_url<'a>(&self, configured: &'a str) -> &'a str {
+        configured.trim_end_matches('/')
+    }
     fn setting_schema(&self) -> SettingSchema;
     /// `path` is what follows `/api/providers/<name>`. `None` = 404.
     fn endpoint(&self, method: &Method, path: &str) -> Option<Endpoint>;
@@ -158,7 +172,7 @@ pub trait ResponseMeter: Send {
 
 /// All providers.
 pub fn all() -> &'static [&'static dyn Provider] {
-    &[]
+    &[&openai::OpenAi]
 }
 
 /// The provider with this name.

@@ -1,1 +1,74 @@
-//! (to come)
+//! OpenAI: bearer key, JSON, server-sent events. Most others speak a dialect of this.
+//!
+//! `endpoints` says what a path is, `request` reads and prepares a body, `bound` and `prompt` say what it will
+//! consume, `usage` reads what was consumed, `meter` follows a response. Nothing here prices anything.
+
+use super::{BadCall, Call, Dialect, Endpoint, IncompleteSetting, Outbound, Provider, ResponseMeter, SettingSchema};
+use crate::domain::{Setting, Usage};
+use crate::metering::ModelLimits;
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+
+mod bound;
+mod endpoints;
+mod meter;
+mod prompt;
+mod request;
+mod usage;
+
+pub use endpoints::Kind;
+
+#[derive(Clone, Copy, Debug)]
+pub struct OpenAi;
+
+impl Provider for OpenAi {
+    fn name(&self) -> &'static str {
+        "openai"
+    }
+    fn dialect(&self) -> Dialect {
+        Dialect::OpenAi
+    }
+    fn default_base_url(&self) -> &'static str {
+        "https://api.openai.com"
+    }
+    fn base_url<'a>(&self, configured: &'a str) -> &'a str {
+        request::base_url(configured)
+    }
+    fn setting_schema(&self) -> SettingSchema {
+        SettingSchema { required: &["apikey"], optional: &["baseUrl"], public: &["baseUrl"] }
+    }
+    fn endpoint(&self, method: &Method, path: &str) -> Option<Endpoint> {
+        endpoints::find(method, path)
+    }
+    fn read(&self, endpoint: &Endpoint, headers: &HeaderMap, body: &Bytes) -> Result<Call, BadCall> {
+        request::read(Kind::of(endpoint), endpoint.json_body, headers, body)
+    }
+    fn prepare(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call,
+        setting: &Setting,
+        body: &Bytes,
+    ) -> Result<Outbound, IncompleteSetting> {
+        request::prepare(Kind::of(endpoint), call, setting, body)
+    }
+    fn worst_case(&self, endpoint: &Endpoint, call: &Call, body: &[u8], limits: &ModelLimits) -> Option<Usage> {
+        bound::worst_case(Kind::of(endpoint), call, body, limits)
+    }
+    fn estimate(&self, endpoint: &Endpoint, call: &Call, body: &[u8], limits: &ModelLimits) -> Usage {
+        bound::estimate(Kind::of(endpoint), call, body, limits)
+    }
+    fn meter(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call,
+        status: u16,
+        headers: &HeaderMap,
+        request: &Bytes,
+    ) -> Box<dyn ResponseMeter> {
+        meter::of(Kind::of(endpoint), call, status, headers, request)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! Follows a response and reads the bill from it. Bytes go on as they came; a stream changes in one way only:
+//! usage that the client did not ask for, because we did, is taken out again.
+
+mod bill;
+mod stream;
+mod unary;
+
+use super::{Kind, request};
+use crate::providers::{Call, Ending, Progress, Reading, ResponseMeter};
+use bill::Bill;
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+
+pub(super) fn of(kind: Kind, call: &Call, status: u16, headers: &HeaderMap, sent: &Bytes) -> Box<dyn ResponseMeter> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|t| t.to_str().ok()).unwrap_or_default();
+    let media = content_type.split(';').next().unwrap_or_default().trim();
+    let is_events = media.eq_ignore_ascii_case("text/event-stream");
+    let is_metered =
+        matches!(kind, Kind::Chat | Kind::Completions | Kind::Embeddings | Kind::Responses | Kind::Moderations);
+    if !is_metered || !(200..300).contains(&status) {
+        return Box::new(Passing { is_events });
+    }
+    let bill = Bill::new(kind, call, sent);
+    // Some upstreams give a stream that was asked for no type, or one that says nothing.
+    if is_events || (call.stream && !media.eq_ignore_ascii_case("application/json")) {
+        Box::new(stream::Stream::new(bill, request::asks_for_usage(kind, call)))
+    } else {
+        Box::new(unary::Unary::new(bill))
+    }
+}
+
+/// The one frame that tells an OpenAI client that its stream is broken. No end marker follows: the answer is not whole.
+fn error_frame(message: &str) -> Bytes {
+    let error = serde_json::json!({
+        "error": {"message": message, "type": "upstream_error", "param": null, "code": "upstream_disconnected"}
+    });
+    Bytes::from(format!("data: {error}\n\n"))
+}
+
+/// A response that costs nothing, or nothing that can be read from it.
+#[derive(Debug)]
+struct Passing {
+    is_events: bool,
+}
+
+impl ResponseMeter for Passing {
+    fn push(&mut self, piece: Bytes, out: &mut Vec<Bytes>) -> Progress {
+        out.push(piece);
+        Progress::More
+    }
+    fn end(&mut self, _out: &mut Vec<Bytes>) {}
+    fn reading(&mut self, _ending: Ending) -> Reading {
+        Reading::default()
+    }
+    fn broken_tail(&self, message: &str) -> Option<Bytes> {
+        // The cut may be anywhere: an empty line first, to end whatever was begun.
+        let tail = || Bytes::from([b"\n\nevent: error\n", &*error_frame(message)].concat());
+        self.is_events.then(tail)
+    }
+}
+
+#[cfg(test)]
+mod tests;
