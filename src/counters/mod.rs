@@ -1,1 +1,11 @@
-//! (to come)
+//! Who keeps the counts: [`MemoryCounters`] fills the port [`crate::limits::Counters`] in this process's memory.
+//!
+//! What is counted can always be rebuilt from the ledger: the `seed_*` calls do that at start, before serving.
+
+mod entry;
+mod memory;
+mod recent;
+#[cfg(test)]
+mod tests;
+
+pub use memory::{Footprint, MemoryCounters};

@@ -1,4 +1,13 @@
 //! The rule "exactly one event per admitted request", and the port to the journal that carries it through a crash.
+//!
+//! The event that is opened at admission has `created_at` = the admission, `status` 0, and in `cost` and `usage` what is
+//! to be billed should nothing more become known (the prompt estimate). [`Booking`] sees to it that it ends.
+
+pub mod abandon;
+pub mod booking;
+
+pub use abandon::{Loss, abandoned};
+pub use booking::{Booking, Outcome, Settle};
 
 use crate::domain::Event;
 use async_trait::async_trait;
@@ -23,6 +32,8 @@ pub trait Journal: Send + Sync {
     /// At admission: what is to be booked if nobody ever closes it. Refuses when full.
     fn open(&self, event: &Event) -> Result<(), JournalError>;
     /// Before the last byte of the response leaves. Has reserved room: `Full` never stops a running request.
+    /// After an error the event is not lost: it is kept in memory (bounded) and written when the disk takes it again;
+    /// if the process dies before that, the next one books what `open` said.
     fn close(&self, event: &Event) -> Result<Position, JournalError>;
     /// Returns once everything up to `position` is on disk.
     async fn synced(&self, position: Position) -> Result<(), JournalError>;

@@ -2,6 +2,10 @@
 //!
 //! The decision itself is pure (`decide`); who keeps the counts fills the port [`Counters`].
 
+pub mod decide;
+
+pub use decide::{Counts, decide};
+
 use crate::domain::{BudgetMode, EventId, Key, KeyId, Money, RateLimit, SpendLimit, UnixMillis};
 use async_trait::async_trait;
 use std::time::Duration;
@@ -67,12 +71,13 @@ pub enum Refusal {
     Rate {
         state: RateState,
     },
-    /// The windowed budget has no room until the window ends. `would_fit_less`: spent alone is still below the limit.
+    /// The windowed budget has no room. `exhausted`: spent has reached the limit, so nothing fits until the window ends;
+    /// otherwise holds are in the way and room may come back sooner.
     WindowBudget {
         retry_after: Duration,
         exhausted: bool,
     },
-    /// `exhausted`: spent has reached the limit, so the key is over for good.
+    /// `exhausted`: spent has reached the limit, so the key is over for good; otherwise holds are in the way.
     TotalBudget {
         exhausted: bool,
     },
@@ -100,6 +105,9 @@ pub trait Counters: Send + Sync {
     async fn admit(&self, ask: &Ask) -> Result<Verdict, CountersUnavailable>;
     /// Never blocks and never fails from the caller's view. Settling an event twice counts once.
     fn settle(&self, settlement: Settlement);
+    /// Takes an admission back, as if it had never been asked for: the request was refused after it
+    /// (the journal was full). `ask` is the one that was admitted.
+    fn release(&self, ask: &Ask);
     /// All-time spend as counted now.
     async fn spent(&self, key: KeyId) -> Result<Money, CountersUnavailable>;
     /// Forgets the rate or window-budget count of a key whose rule was changed by an operator.

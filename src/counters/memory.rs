@@ -1,0 +1,246 @@
+//! Counts in memory, in shards behind short locks. One admission locks one shard once: check and take are one step.
+//!
+//! Memory: 24 bytes (and the map's slack) for every key that ever spent, because a total budget may be given to any
+//! key later; the larger [`Entry`] only for keys with rules, and only while it holds something that would be missed.
+//! Rates count at admission, spend at settlement. Holds expire by themselves; a request that outlives its hold is
+//! still counted when it settles.
+
+use super::entry::{Entry, Tally, clamp};
+use super::recent::RecentlySettled;
+use crate::domain::{KeyId, Money, UnixMillis, Window};
+use crate::limits::{Ask, Counters, CountersUnavailable, Settlement, Verdict, decide};
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+/// A power of two, far above any core count.
+const SHARDS: usize = 64;
+/// How often an asking key makes its shard look for entries to drop.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// How much is kept, for metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Footprint {
+    /// Keys with a running rate, budget window or hold.
+    pub active_keys: u64,
+    /// Keys whose total spend is known.
+    pub totals: u64,
+}
+
+/// [`Counters`] of a single process.
+pub struct MemoryCounters {
+    shards: Box<[Shard]>,
+}
+
+impl fmt::Debug for MemoryCounters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryCounters").field("footprint", &self.footprint()).finish_non_exhaustive()
+    }
+}
+
+/// Two cache lines, so that neighbours do not slow each other down.
+#[repr(align(128))]
+#[derive(Default)]
+struct Shard(Mutex<Keys>);
+
+#[derive(Default)]
+struct Keys {
+    entries: HashMap<KeyId, Entry>,
+    totals: HashMap<KeyId, Money>,
+    recent: RecentlySettled,
+    swept: UnixMillis,
+    /// Over all entries of the shard, kept up with every change.
+    in_flight: u64,
+    held_units: i128,
+}
+
+impl Default for MemoryCounters {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryCounters {
+    pub fn new() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Shard::default()).collect() }
+    }
+
+    /// [`Counters::admit`] without a future: it never waits.
+    pub fn admit_now(&self, ask: &Ask) -> Verdict {
+        if ask.rules.is_empty() {
+            return Verdict::Admitted { rate: None };
+        }
+        self.keys(ask.key, |keys| keys.admit(ask))
+    }
+
+    /// What the ledger says a key has spent. At start, before serving: replaces what was counted.
+    pub fn seed_total(&self, key: KeyId, spent: Money) {
+        self.keys(key, |keys| keys.totals.insert(key, spent));
+    }
+
+    /// What the ledger says a key has spent in the window that began at `start`; replaces what was counted.
+    pub fn seed_window(&self, key: KeyId, window: Window, start: UnixMillis, spent: Money) {
+        if !spent.is_zero() {
+            self.keys(key, |keys| {
+                keys.entries.entry(key).or_default().window = Some(Tally { window, start, value: spent });
+            });
+        }
+    }
+
+    /// How many requests the ledger shows in the rate window that began at `start`; replaces what was counted.
+    pub fn seed_rate(&self, key: KeyId, window: Window, start: UnixMillis, admitted: u64) {
+        if admitted > 0 {
+            self.keys(key, |keys| {
+                keys.entries.entry(key).or_default().rate = Some(Tally { window, start, value: admitted });
+            });
+        }
+    }
+
+    /// A deleted key: nothing of it is kept. Its running requests count again when they settle.
+    pub fn forget(&self, key: KeyId) {
+        self.keys(key, |keys| {
+            keys.totals.remove(&key);
+            if let Some(entry) = keys.entries.remove(&key) {
+                keys.in_flight -= entry.holds.count();
+                keys.held_units -= entry.holds.units();
+            }
+        });
+    }
+
+    /// Drops every entry that nobody would miss. Asking keys do this on their own for their shard;
+    /// a call now and then covers shards where nobody asks any more.
+    pub fn sweep(&self, now: UnixMillis) {
+        for shard in &self.shards {
+            shard.0.lock().sweep(now);
+        }
+    }
+
+    pub fn footprint(&self) -> Footprint {
+        self.shards.iter().fold(Footprint::default(), |sum, shard| {
+            let keys = shard.0.lock();
+            Footprint {
+                active_keys: sum.active_keys + keys.entries.len() as u64,
+                totals: sum.totals + keys.totals.len() as u64,
+            }
+        })
+    }
+
+    fn keys<T>(&self, key: KeyId, work: impl FnOnce(&mut Keys) -> T) -> T {
+        // Key ids are random, so any byte spreads them evenly.
+        let [.., last] = *key.as_bytes();
+        let shard = usize::from(last) % SHARDS;
+        #[expect(clippy::indexing_slicing, reason = "reduced modulo the number of shards, which are all there")]
+        let shard = &self.shards[shard];
+        work(&mut shard.0.lock())
+    }
+}
+
+impl Keys {
+    fn admit(&mut self, ask: &Ask) -> Verdict {
+        self.sweep_when_due(ask.now);
+        let total_spent = self.totals.get(&ask.key).copied().unwrap_or_default();
+        self.change(ask.key, |entry| {
+            let verdict = decide(ask, &entry.counts(ask, total_spent));
+            if matches!(verdict, Verdict::Admitted { .. }) {
+                entry.take(ask);
+            }
+            verdict
+        })
+    }
+
+    fn settle(&mut self, settlement: &Settlement) {
+        if !self.recent.first(settlement.event) {
+            return;
+        }
+        // A cost of zero leaves no total behind: keys that only ever fail take no memory.
+        if !settlement.cost.is_zero() {
+            let total = self.totals.entry(settlement.key).or_default();
+            *total = total.saturating_add(settlement.cost);
+        }
+        if self.entries.contains_key(&settlement.key) {
+            self.change(settlement.key, |entry| {
+                entry.holds.remove(settlement.event);
+                entry.spend(settlement);
+            });
+        }
+    }
+
+    fn release(&mut self, ask: &Ask) {
+        if self.entries.contains_key(&ask.key) && self.recent.first(ask.event) {
+            self.change(ask.key, |entry| entry.give_back(ask));
+        }
+    }
+
+    /// Works on one entry and keeps the shard's sums of holds in step.
+    fn change<T>(&mut self, key: KeyId, work: impl FnOnce(&mut Entry) -> T) -> T {
+        let entry = self.entries.entry(key).or_default();
+        let (count, units) = (entry.holds.count(), entry.holds.units());
+        let result = work(entry);
+        self.in_flight = self.in_flight + entry.holds.count() - count;
+        self.held_units += entry.holds.units() - units;
+        result
+    }
+
+    fn sweep_when_due(&mut self, now: UnixMillis) {
+        // A clock that was set back must not stop sweeping.
+        if now.since(self.swept) >= SWEEP_EVERY || now < self.swept {
+            self.sweep(now);
+        }
+    }
+
+    fn sweep(&mut self, now: UnixMillis) {
+        self.swept = now;
+        self.entries.retain(|_, entry| !entry.is_idle(now));
+        self.in_flight = self.entries.values().map(|e| e.holds.count()).sum();
+        self.held_units = self.entries.values().map(|e| e.holds.units()).sum();
+        let needed = self.entries.len() * 2 + 64;
+        if self.entries.capacity() > 2 * needed {
+            self.entries.shrink_to(needed);
+        }
+    }
+}
+
+#[async_trait]
+impl Counters for MemoryCounters {
+    async fn admit(&self, ask: &Ask) -> Result<Verdict, CountersUnavailable> {
+        Ok(self.admit_now(ask))
+    }
+
+    fn settle(&self, settlement: Settlement) {
+        self.keys(settlement.key, |keys| keys.settle(&settlement));
+    }
+
+    fn release(&self, ask: &Ask) {
+        self.keys(ask.key, |keys| keys.release(ask));
+    }
+
+    async fn spent(&self, key: KeyId) -> Result<Money, CountersUnavailable> {
+        Ok(self.keys(key, |keys| keys.totals.get(&key).copied().unwrap_or_default()))
+    }
+
+    fn reset_rate(&self, key: KeyId) {
+        self.keys(key, |keys| {
+            if let Some(entry) = keys.entries.get_mut(&key) {
+                entry.rate = None;
+            }
+        });
+    }
+
+    fn reset_window_budget(&self, key: KeyId) {
+        self.keys(key, |keys| {
+            if let Some(entry) = keys.entries.get_mut(&key) {
+                entry.window = None;
+            }
+        });
+    }
+
+    fn holds(&self) -> (u64, Money) {
+        let (count, units) = self.shards.iter().fold((0, 0), |(count, units), shard| {
+            let keys = shard.0.lock();
+            (count + keys.in_flight, units + keys.held_units)
+        });
+        (count, clamp(units))
+    }
+}
