@@ -2,7 +2,16 @@
 //!
 //! Writes of configuration are visible to [`ChangeFeed::changes_since`] when they return.
 
-use crate::domain::{Event, EventFlag, Key, KeyDigest, KeyId, Money, Setting, SettingId, UnixMillis};
+pub mod loader;
+mod percentile;
+pub mod seal;
+pub mod sqlite;
+#[cfg(test)]
+mod suite;
+
+pub use crate::snapshot::{Change, Changes};
+
+use crate::domain::{Event, EventFlag, Key, KeyId, Money, Setting, SettingId, UnixMillis};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -20,6 +29,9 @@ pub enum StoreError {
     /// A sealed value was made with a master key that is not configured, or was tampered with.
     #[error("a sealed value cannot be opened with the configured master keys")]
     Unsealable,
+    /// A report would have more points than memory should hold.
+    #[error("the answer would be too large; ask for a shorter range, longer buckets or fewer groups")]
+    TooLarge,
     #[error("the store failed: {0}")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -68,9 +80,10 @@ pub struct KeyFilter {
 
 #[async_trait]
 pub trait KeyStore: Send + Sync {
+    /// The stored revision is 1, whatever `key.revision` says.
     async fn insert_key(&self, key: &Key) -> Result<()>;
     /// Replaces everything but digest and creation time. `key.revision` is the one that was read;
-    /// a different one in the store is [`StoreError::Conflict`].
+    /// a different one in the store is [`StoreError::Conflict`]. The stored revision is then one more.
     async fn update_key(&self, key: &Key) -> Result<()>;
     async fn delete_key(&self, id: KeyId) -> Result<()>;
     async fn key(&self, id: KeyId) -> Result<Option<Key>>;
@@ -79,6 +92,7 @@ pub trait KeyStore: Send + Sync {
 
 #[async_trait]
 pub trait SettingStore: Send + Sync {
+    /// As [`KeyStore::insert_key`]; an id that exists is [`StoreError::Conflict`].
     async fn insert_setting(&self, setting: &Setting) -> Result<()>;
     /// As [`KeyStore::update_key`].
     async fn update_setting(&self, setting: &Setting) -> Result<()>;
@@ -87,24 +101,10 @@ pub trait SettingStore: Send + Sync {
     async fn list_settings(&self, ids: Option<&[SettingId]>) -> Result<Vec<Setting>>;
 }
 
-/// One changed row of configuration.
-#[derive(Clone, Debug)]
-pub enum Change {
-    Key(Box<Key>),
-    KeyGone { id: KeyId, digest: KeyDigest },
-    Setting(Box<Setting>),
-}
-
-/// What changed after a point, in order. Ask again with `position`.
-#[derive(Clone, Debug)]
-pub struct Changes {
-    pub position: i64,
-    pub changes: Vec<Change>,
-}
-
 #[async_trait]
 pub trait ChangeFeed: Send + Sync {
-    /// Changes after `position`; 0 = everything there is. At most the last state of each row, deletions included.
+    /// Changes after `position`, oldest first; 0 = from the beginning. At most the last state of each row, deletions
+    /// included. One answer may be a page only: ask again with its `position` until there are no changes.
     async fn changes_since(&self, position: i64) -> Result<Changes>;
 }
 
@@ -141,7 +141,7 @@ pub enum EventOrder {
     DearestFirst,
 }
 
-/// A report over `[start, end)` in buckets of `increment` seconds (bricksllm.md 3.3).
+/// A report over `[start, end)` in buckets of `increment` seconds.
 #[derive(Clone, Debug, Default)]
 pub struct ReportFilter {
     pub start: i64,
@@ -196,8 +196,10 @@ pub struct Report {
 pub struct TopKeysFilter {
     pub start: i64,
     pub end: i64,
+    /// Spend of events that carry all of these; unspent keys that have all of these.
     pub tags: Vec<String>,
     pub key_ids: Vec<KeyId>,
+    /// As [`KeyFilter::name`]; with this or `revoked`, spend of deleted keys is left out.
     pub name: Option<String>,
     pub revoked: Option<bool>,
     pub order: Order,
@@ -224,6 +226,17 @@ pub trait EventStore: Send + Sync {
     async fn spends_since(&self, since: UnixMillis) -> Result<Vec<KeySpend>>;
     /// Admitted (not refused) requests of `key` whose admission is at or after `since`.
     async fn admissions_since(&self, key: KeyId, since: UnixMillis) -> Result<u64>;
+    /// [`EventStore::admissions_since`] of every key that has any. An engine does it in one pass.
+    async fn admissions_by_key_since(&self, since: UnixMillis) -> Result<Vec<(KeyId, u64)>> {
+        let mut found = Vec::new();
+        for spend in self.spends_since(since).await? {
+            let admissions = self.admissions_since(spend.key_id, since).await?;
+            if admissions > 0 {
+                found.push((spend.key_id, admissions));
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// Everything a store is.

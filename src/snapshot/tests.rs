@@ -1,0 +1,170 @@
+use super::*;
+use crate::domain::{KeyId, UnixMillis};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, HashMap};
+use uuid::Uuid;
+
+fn digest(seed: u64) -> KeyDigest {
+    // Multiplying by an odd number is a bijection: different seeds, well spread digests.
+    let spread = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes();
+    let mut bytes = [0; 32];
+    for (to, from) in bytes.iter_mut().zip(spread.iter().cycle()) {
+        *to = *from;
+    }
+    KeyDigest::from_bytes(bytes)
+}
+
+fn key_with(digest: KeyDigest, id: u128, revision: i64) -> Key {
+    Key {
+        id: KeyId::from_uuid(Uuid::from_u128(id)),
+        revision,
+        digest,
+        hint: "".into(),
+        name: "".into(),
+        tags: Box::default(),
+        created_at: UnixMillis(0),
+        updated_at: UnixMillis(0),
+        revoked: false,
+        revoked_reason: "".into(),
+        single_setting: false,
+        setting_ids: Box::default(),
+        rotation: false,
+        allowed_paths: Box::default(),
+        ttl: "".into(),
+        rate: None,
+        total_budget: None,
+        window_budget: None,
+        budget_mode: None,
+        log_request: false,
+        log_response: false,
+        policy_id: "".into(),
+        is_key_not_hashed: false,
+    }
+}
+
+fn key(seed: u64, revision: i64) -> Key {
+    key_with(digest(seed), u128::from(seed), revision)
+}
+
+fn setting(seed: u128, name: &str) -> Setting {
+    Setting {
+        id: SettingId::from_uuid(Uuid::from_u128(seed)),
+        revision: 1,
+        provider: "openai".into(),
+        name: name.into(),
+        created_at: UnixMillis(0),
+        updated_at: UnixMillis(0),
+        allowed_models: Box::default(),
+        parameters: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        cost_map: None,
+    }
+}
+
+fn changes(position: i64, changes: Vec<Change>) -> Changes {
+    Changes { position, changes }
+}
+
+fn put(seed: u64, revision: i64) -> Change {
+    Change::Key(Box::new(key(seed, revision)))
+}
+
+fn gone(seed: u64) -> Change {
+    Change::KeyGone { id: key(seed, 0).id, digest: digest(seed) }
+}
+
+#[test]
+fn an_older_picture_does_not_see_a_newer_change() {
+    let first = Snapshot::default().apply(changes(2, vec![put(1, 1), put(2, 1)]));
+    let second = first.apply(changes(4, vec![put(1, 2), gone(2)]));
+    assert_eq!((first.keys(), second.keys()), (2, 1));
+    assert_eq!(first.key(&digest(1)).unwrap().revision, 1);
+    assert_eq!(second.key(&digest(1)).unwrap().revision, 2);
+    assert!(first.key(&digest(2)).is_some() && second.key(&digest(2)).is_none());
+    assert_eq!((first.position(), second.position()), (2, 4));
+}
+
+#[test]
+fn what_did_not_change_is_shared() {
+    let first = Snapshot::default().apply(changes(1000, (0..1000).map(|n| put(n, 1)).collect()));
+    let second = first.apply(changes(1001, vec![put(7, 2)]));
+    let shared = (0..1000).filter(|n| Arc::ptr_eq(first.key(&digest(*n)).unwrap(), second.key(&digest(*n)).unwrap()));
+    assert_eq!(shared.count(), 999);
+}
+
+#[test]
+fn deleting_a_key_spares_the_one_that_took_its_value() {
+    let old = key_with(digest(5), 1, 1);
+    let new = key_with(digest(5), 2, 1);
+    let late = Change::KeyGone { id: old.id, digest: old.digest };
+    let snapshot =
+        Snapshot::default().apply(changes(3, vec![Change::Key(old.into()), Change::Key(new.clone().into()), late]));
+    assert_eq!(snapshot.key(&digest(5)).unwrap().id, new.id);
+    assert_eq!(snapshot.keys(), 1);
+}
+
+#[test]
+fn an_unknown_deletion_changes_nothing() {
+    let first = Snapshot::default().apply(changes(1, vec![put(1, 1)]));
+    let second = first.apply(changes(2, vec![gone(99)]));
+    assert_eq!((second.keys(), second.position()), (1, 2));
+}
+
+#[test]
+fn digests_that_share_their_first_bytes_stay_apart() {
+    let mut one = [7; 32];
+    let mut two = [7; 32];
+    one[31] = 1;
+    two[31] = 2;
+    let (one, two) = (KeyDigest::from_bytes(one), KeyDigest::from_bytes(two));
+    let both = vec![Change::Key(key_with(one, 1, 1).into()), Change::Key(key_with(two, 2, 1).into())];
+    let snapshot = Snapshot::default().apply(changes(2, both));
+    assert_eq!(snapshot.keys(), 2);
+    assert_ne!(snapshot.key(&one).unwrap().id, snapshot.key(&two).unwrap().id);
+    assert!(snapshot.key(&KeyDigest::from_bytes([7; 32])).is_none());
+    let snapshot = snapshot.apply(changes(3, vec![Change::KeyGone { id: key_with(one, 1, 1).id, digest: one }]));
+    assert!(snapshot.key(&one).is_none() && snapshot.key(&two).is_some());
+}
+
+#[test]
+fn settings_are_found_by_id_and_replaced() {
+    let first = Snapshot::default().apply(changes(1, vec![Change::Setting(setting(9, "a").into())]));
+    let second = first.apply(changes(2, vec![Change::Setting(setting(9, "b").into())]));
+    assert_eq!(&*second.setting(setting(9, "").id).unwrap().name, "b");
+    assert_eq!((second.settings(), second.keys()), (1, 0));
+    assert!(second.setting(setting(8, "").id).is_none());
+}
+
+proptest! {
+    #[test]
+    fn any_history_in_any_pages_ends_like_a_plain_map(
+        steps in prop::collection::vec((0u64..40, any::<bool>()), 0..200),
+        page in 1usize..50,
+    ) {
+        let mut model: HashMap<KeyDigest, i64> = HashMap::new();
+        let mut snapshot = Snapshot::default();
+        let mut position = 0i64;
+        for steps in steps.chunks(page) {
+            let mut batch = Vec::new();
+            for (seed, alive) in steps {
+                position += 1;
+                if *alive {
+                    model.insert(digest(*seed), position);
+                    batch.push(put(*seed, position));
+                } else {
+                    model.remove(&digest(*seed));
+                    batch.push(gone(*seed));
+                }
+            }
+            let before = snapshot.clone();
+            let seen: Vec<i64> = before.iter_keys().map(|k| k.revision).collect();
+            snapshot = snapshot.apply(changes(position, batch));
+            prop_assert_eq!(seen, before.iter_keys().map(|k| k.revision).collect::<Vec<_>>());
+        }
+        prop_assert_eq!(snapshot.keys(), model.len());
+        prop_assert_eq!(snapshot.iter_keys().count(), model.len());
+        for (digest, revision) in model {
+            prop_assert_eq!(snapshot.key(&digest).map(|k| k.revision), Some(revision));
+        }
+    }
+}

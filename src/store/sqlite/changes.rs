@@ -1,0 +1,81 @@
+//! The change feed: a number per commit, the last change of each row, deletions kept as tombstones.
+
+use super::row::Columns;
+use super::{Result, SqliteStore, keys, settings};
+use crate::domain::{KeyDigest, KeyId, SettingId};
+use crate::store::{Change, ChangeFeed, Changes};
+use async_trait::async_trait;
+use rusqlite::{Transaction, params};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Rows per answer: bounds memory while a million keys are loaded.
+const PAGE: i64 = 10_000;
+
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Key,
+    Setting,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Setting => "setting",
+        }
+    }
+    fn parse(name: &str) -> Option<Self> {
+        [Self::Key, Self::Setting].into_iter().find(|k| k.name() == name)
+    }
+}
+
+// REPLACE drops the row's older change, so the feed stays as long as there are rows, however often they change.
+const NOTE: &str = "INSERT OR REPLACE INTO changes (kind, row_id, gone) VALUES (?, ?, ?)";
+
+/// In the transaction that changes the row.
+pub(super) fn note(tx: &Transaction<'_>, kind: Kind, id: &[u8; 16]) -> Result<()> {
+    tx.prepare_cached(NOTE)?.execute(params![kind.name(), id, None::<[u8; 32]>])?;
+    Ok(())
+}
+
+/// In the transaction that deletes the key.
+/// LIMIT: tombstones stay for good, about 80 bytes each.
+pub(super) fn note_gone(tx: &Transaction<'_>, id: KeyId, digest: &[u8; 32]) -> Result<()> {
+    tx.prepare_cached(NOTE)?.execute(params![Kind::Key.name(), id.as_bytes(), digest])?;
+    Ok(())
+}
+
+#[async_trait]
+impl ChangeFeed for SqliteStore {
+    async fn changes_since(&self, position: i64) -> Result<Changes> {
+        let sealer = Arc::clone(&self.sealer);
+        self.lookup(move |tx| {
+            let mut statement = tx.prepare_cached(
+                "SELECT position, kind, row_id, gone FROM changes WHERE position > ? ORDER BY position LIMIT ?",
+            )?;
+            let mut rows = statement.query([position, PAGE])?;
+            let mut found = Changes { position, changes: Vec::new() };
+            while let Some(row) = rows.next()? {
+                let mut columns = Columns::new(row);
+                found.position = columns.take()?;
+                let kind = columns.named("kind of change", Kind::parse)?;
+                let id: Uuid = columns.uuid()?;
+                let gone: Option<[u8; 32]> = columns.take()?;
+                // Live rows are read in the same transaction, so they are there.
+                let change = match (kind, gone) {
+                    (Kind::Key, Some(digest)) => {
+                        Some(Change::KeyGone { id: KeyId::from_uuid(id), digest: KeyDigest::from_bytes(digest) })
+                    }
+                    (Kind::Key, None) => keys::find(tx, KeyId::from_uuid(id))?.map(|k| Change::Key(Box::new(k))),
+                    (Kind::Setting, _) => {
+                        settings::find(tx, &sealer, SettingId::from_uuid(id))?.map(|s| Change::Setting(Box::new(s)))
+                    }
+                };
+                found.changes.extend(change);
+            }
+            Ok(found)
+        })
+        .await
+    }
+}

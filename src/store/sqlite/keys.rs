@@ -1,0 +1,229 @@
+//! Keys: rows with every rule of a key in its own column, so that an operator can read them.
+
+use super::changes::{self, Kind};
+use super::filter::{Conditions, limit_and_offset};
+use super::row::{Columns, folded, json_text, stored};
+use super::{Result, SqliteStore, StoreError};
+use crate::domain::{BudgetMode, Key, KeyDigest, KeyId, Money, RateLimit, SettingId, SpendLimit, UnixMillis, Window};
+use crate::store::{KeyFilter, KeyStore, Order, Page};
+use async_trait::async_trait;
+use rusqlite::{OptionalExtension, Row, Transaction, named_params, params_from_iter};
+
+/// In the order in which [`read`] takes them.
+pub(super) const COLUMNS: &str = "id, revision, digest, hint, name, tags, created_at, updated_at, revoked, \
+    revoked_reason, single_setting, setting_ids, rotation, allowed_paths, ttl, rate_limit, rate_window, \
+    total_budget, window_budget, window_budget_window, budget_mode, log_request, log_response, policy_id, \
+    is_key_not_hashed";
+
+const INSERT: &str = "INSERT INTO keys (id, revision, digest, hint, name, name_folded, tags, created_at, updated_at, \
+    revoked, revoked_reason, single_setting, setting_ids, rotation, allowed_paths, ttl, rate_limit, rate_window, \
+    total_budget, window_budget, window_budget_window, budget_mode, log_request, log_response, policy_id, \
+    is_key_not_hashed) \
+    VALUES (:id, 1, :digest, :hint, :name, :name_folded, :tags, :created_at, :updated_at, \
+    :revoked, :revoked_reason, :single_setting, :setting_ids, :rotation, :allowed_paths, :ttl, :rate_limit, \
+    :rate_window, :total_budget, :window_budget, :window_budget_window, :budget_mode, :log_request, :log_response, \
+    :policy_id, :is_key_not_hashed) \
+    ON CONFLICT (digest) DO NOTHING";
+
+const UPDATE: &str = "UPDATE keys SET revision = revision + 1, hint = :hint, name = :name, \
+    name_folded = :name_folded, tags = :tags, updated_at = :updated_at, revoked = :revoked, \
+    revoked_reason = :revoked_reason, single_setting = :single_setting, setting_ids = :setting_ids, \
+    rotation = :rotation, allowed_paths = :allowed_paths, ttl = :ttl, rate_limit = :rate_limit, \
+    rate_window = :rate_window, total_budget = :total_budget, window_budget = :window_budget, \
+    window_budget_window = :window_budget_window, budget_mode = :budget_mode, log_request = :log_request, \
+    log_response = :log_response, policy_id = :policy_id, is_key_not_hashed = :is_key_not_hashed \
+    WHERE id = :id AND revision = :revision";
+
+#[async_trait]
+impl KeyStore for SqliteStore {
+    async fn insert_key(&self, key: &Key) -> Result<()> {
+        let key = key.clone();
+        self.write(move |tx| {
+            if bind(tx, INSERT, &key, Extra::Insert)? == 0 {
+                return Err(StoreError::DuplicateKey);
+            }
+            changes::note(tx, Kind::Key, key.id.as_bytes())
+        })
+        .await
+    }
+
+    async fn update_key(&self, key: &Key) -> Result<()> {
+        let key = key.clone();
+        self.write(move |tx| {
+            if bind(tx, UPDATE, &key, Extra::Update)? == 0 {
+                return Err(if find(tx, key.id)?.is_some() { StoreError::Conflict } else { StoreError::NotFound });
+            }
+            changes::note(tx, Kind::Key, key.id.as_bytes())
+        })
+        .await
+    }
+
+    async fn delete_key(&self, id: KeyId) -> Result<()> {
+        self.write(move |tx| {
+            let digest: Option<[u8; 32]> = tx
+                .prepare_cached("DELETE FROM keys WHERE id = ? RETURNING digest")?
+                .query_row([id.as_bytes()], |row| row.get(0))
+                .optional()?;
+            changes::note_gone(tx, id, &digest.ok_or(StoreError::NotFound)?)
+        })
+        .await
+    }
+
+    async fn key(&self, id: KeyId) -> Result<Option<Key>> {
+        self.lookup(move |tx| find(tx, id)).await
+    }
+
+    async fn list_keys(&self, filter: &KeyFilter) -> Result<Page<Key>> {
+        let filter = filter.clone();
+        self.scan(move |tx| list(tx, &filter)).await
+    }
+}
+
+pub(super) fn find(tx: &Transaction<'_>, id: KeyId) -> Result<Option<Key>> {
+    let sql = format!("SELECT {COLUMNS} FROM keys WHERE id = ?");
+    Ok(tx.prepare_cached(&sql)?.query_row([id.as_bytes()], read).optional()?)
+}
+
+fn list(tx: &Transaction<'_>, filter: &KeyFilter) -> Result<Page<Key>> {
+    let mut conditions = Conditions::default();
+    conditions.has_all("tags", &filter.tags);
+    if let Some(ids) = &filter.ids {
+        conditions.id_in("id", ids.iter().map(KeyId::as_bytes));
+    }
+    if let Some(provider) = &filter.provider {
+        let settings = "EXISTS (SELECT 1 FROM json_each(keys.setting_ids) AS used \
+            JOIN provider_settings AS p ON p.id = unhex(used.value, '-') WHERE p.provider = ?)";
+        conditions.and(settings, provider.clone());
+    }
+    by_name_and_state(&mut conditions, filter.name.as_deref(), filter.revoked);
+    let direction = match filter.order {
+        Order::Ascending => "ASC",
+        Order::Descending => "DESC",
+    };
+    let sql = format!(
+        "SELECT {COLUMNS} FROM keys{} ORDER BY created_at {direction}, id {direction} LIMIT ? OFFSET ?",
+        conditions.sql()
+    );
+    let paging = limit_and_offset(filter.paging);
+    let rows = tx
+        .prepare_cached(&sql)?
+        .query_map(params_from_iter(conditions.parameters().chain(&paging)), read)?
+        .collect::<rusqlite::Result<_>>()?;
+    let count = if filter.paging.count { count(tx, "keys", &conditions)? } else { 0 };
+    Ok(Page { rows, count })
+}
+
+pub(super) fn by_name_and_state(conditions: &mut Conditions, name: Option<&str>, revoked: Option<bool>) {
+    if let Some(name) = name {
+        conditions.contains("name_folded", name);
+    }
+    if let Some(revoked) = revoked {
+        conditions.and("revoked = ?", revoked);
+    }
+}
+
+pub(super) fn count(tx: &Transaction<'_>, table: &'static str, conditions: &Conditions) -> Result<u64> {
+    let sql = format!("SELECT count(*) FROM {table}{}", conditions.sql());
+    let mut statement = tx.prepare_cached(&sql)?;
+    Ok(statement.query_row(params_from_iter(conditions.parameters()), |row| Columns::new(row).count())?)
+}
+
+/// The parameters that only one of the two statements has.
+#[derive(Clone, Copy)]
+enum Extra {
+    Insert,
+    Update,
+}
+
+/// Runs [`INSERT`] or [`UPDATE`]; how many rows it touched.
+fn bind(tx: &Transaction<'_>, sql: &str, key: &Key, extra: Extra) -> Result<usize> {
+    let mut statement = tx.prepare_cached(sql)?;
+    let (rate, spend) = (key.rate, key.window_budget);
+    let (tags, setting_ids, allowed_paths) =
+        (json_text(&key.tags)?, json_text(&key.setting_ids)?, json_text(&key.allowed_paths)?);
+    for (name, value) in named_params! {
+        ":id": key.id.as_bytes(),
+        ":hint": key.hint,
+        ":name": key.name,
+        ":name_folded": folded(&key.name),
+        ":tags": tags,
+        ":updated_at": key.updated_at.0,
+        ":revoked": key.revoked,
+        ":revoked_reason": key.revoked_reason,
+        ":single_setting": key.single_setting,
+        ":setting_ids": setting_ids,
+        ":rotation": key.rotation,
+        ":allowed_paths": allowed_paths,
+        ":ttl": key.ttl,
+        ":rate_limit": rate.map(|r| stored(r.limit)),
+        ":rate_window": rate.map(|r| r.window.unit()),
+        ":total_budget": key.total_budget.map(Money::units),
+        ":window_budget": spend.map(|s| s.limit.units()),
+        ":window_budget_window": spend.map(|s| s.window.unit()),
+        ":budget_mode": key.budget_mode.map(BudgetMode::name),
+        ":log_request": key.log_request,
+        ":log_response": key.log_response,
+        ":policy_id": key.policy_id,
+        ":is_key_not_hashed": key.is_key_not_hashed,
+    } {
+        bind_one(&mut statement, name, value)?;
+    }
+    match extra {
+        Extra::Insert => {
+            bind_one(&mut statement, ":digest", key.digest.as_bytes())?;
+            bind_one(&mut statement, ":created_at", &key.created_at.0)?;
+        }
+        Extra::Update => bind_one(&mut statement, ":revision", &key.revision)?,
+    }
+    Ok(statement.raw_execute()?)
+}
+
+fn bind_one(statement: &mut rusqlite::Statement<'_>, name: &str, value: &dyn rusqlite::ToSql) -> rusqlite::Result<()> {
+    let index = statement.parameter_index(name)?.ok_or_else(|| rusqlite::Error::InvalidParameterName(name.into()))?;
+    statement.raw_bind_parameter(index, value)
+}
+
+/// Reads [`COLUMNS`].
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Key> {
+    let mut columns = Columns::new(row);
+    let mut key = Key {
+        id: KeyId::from_uuid(columns.uuid()?),
+        revision: columns.take()?,
+        digest: KeyDigest::from_bytes(columns.take()?),
+        hint: columns.take()?,
+        name: columns.take()?,
+        tags: columns.json()?,
+        created_at: UnixMillis(columns.take()?),
+        updated_at: UnixMillis(columns.take()?),
+        revoked: columns.take()?,
+        revoked_reason: columns.take()?,
+        single_setting: columns.take()?,
+        setting_ids: columns.json::<Box<[SettingId]>>()?,
+        rotation: columns.take()?,
+        allowed_paths: columns.json()?,
+        ttl: columns.take()?,
+        rate: None,
+        total_budget: None,
+        window_budget: None,
+        budget_mode: None,
+        log_request: false,
+        log_response: false,
+        policy_id: Box::default(),
+        is_key_not_hashed: false,
+    };
+    let rate: (Option<i64>, _) = (columns.take()?, columns.named_or_null("window", Window::parse)?);
+    if let (Some(limit), Some(window)) = rate {
+        key.rate = Some(RateLimit { limit: u64::try_from(limit).unwrap_or(0), window });
+    }
+    key.total_budget = columns.take::<Option<i64>>()?.map(Money::from_units);
+    let spend: (Option<i64>, _) = (columns.take()?, columns.named_or_null("window", Window::parse)?);
+    if let (Some(limit), Some(window)) = spend {
+        key.window_budget = Some(SpendLimit { limit: Money::from_units(limit), window });
+    }
+    key.budget_mode = columns.named_or_null("budget mode", BudgetMode::parse)?;
+    key.log_request = columns.take()?;
+    key.log_response = columns.take()?;
+    key.policy_id = columns.take()?;
+    key.is_key_not_hashed = columns.take()?;
+    Ok(key)
+}

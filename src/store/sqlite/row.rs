@@ -1,0 +1,120 @@
+//! Between columns and values: reads a row left to right, turns wide numbers, ids and JSON into what SQLite stores.
+
+use super::{Result, engine};
+use rusqlite::types::{FromSql, Type};
+use rusqlite::{Error, Row};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt;
+use uuid::Uuid;
+
+/// Reads columns in the order of the statement. By position, because a full load reads millions of them.
+pub(super) struct Columns<'r, 's> {
+    row: &'r Row<'s>,
+    at: usize,
+}
+
+/// A stored value that this version does not know.
+#[derive(Debug)]
+struct Unreadable(&'static str);
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unreadable {}", self.0)
+    }
+}
+impl std::error::Error for Unreadable {}
+
+impl<'r, 's> Columns<'r, 's> {
+    pub(super) const fn new(row: &'r Row<'s>) -> Self {
+        Self { row, at: 0 }
+    }
+    pub(super) fn take<T: FromSql>(&mut self) -> rusqlite::Result<T> {
+        let value = self.row.get(self.at);
+        self.at += 1;
+        value
+    }
+    /// A number that is never negative here.
+    pub(super) fn count(&mut self) -> rusqlite::Result<u64> {
+        self.take::<i64>().map(|n| u64::try_from(n).unwrap_or(0))
+    }
+    pub(super) fn uuid(&mut self) -> rusqlite::Result<Uuid> {
+        self.take().map(Uuid::from_bytes)
+    }
+    pub(super) fn uuid_or_null(&mut self) -> rusqlite::Result<Option<Uuid>> {
+        self.take::<Option<[u8; 16]>>().map(|id| id.map(Uuid::from_bytes))
+    }
+    /// NULL reads as empty.
+    pub(super) fn text_or_null(&mut self) -> rusqlite::Result<Box<str>> {
+        self.take::<Option<Box<str>>>().map(Option::unwrap_or_default)
+    }
+    pub(super) fn json<T: DeserializeOwned>(&mut self) -> rusqlite::Result<T> {
+        let at = self.at;
+        self.json_or_null()?.ok_or(Error::InvalidColumnType(at, String::new(), Type::Null))
+    }
+    pub(super) fn json_or_null<T: DeserializeOwned>(&mut self) -> rusqlite::Result<Option<T>> {
+        let at = self.at;
+        self.at += 1;
+        let text = self.row.get_ref(at)?.as_str_or_null()?;
+        let read = |text| serde_json::from_str(text).map_err(|e| conversion(at, Box::new(e)));
+        text.map(read).transpose()
+    }
+    /// A name of a fixed set.
+    pub(super) fn named<T>(&mut self, what: &'static str, read: impl FnOnce(&str) -> Option<T>) -> rusqlite::Result<T> {
+        let at = self.at;
+        self.named_or_null(what, read)?.ok_or(Error::InvalidColumnType(at, what.to_owned(), Type::Null))
+    }
+    pub(super) fn named_or_null<T>(
+        &mut self,
+        what: &'static str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> rusqlite::Result<Option<T>> {
+        let at = self.at;
+        self.at += 1;
+        let Some(name) = self.row.get_ref(at)?.as_str_or_null()? else { return Ok(None) };
+        read(name).map(Some).ok_or_else(|| conversion(at, Box::new(Unreadable(what))))
+    }
+}
+
+fn conversion(at: usize, why: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    Error::FromSqlConversionFailure(at, Type::Text, why)
+}
+
+/// SQLite has no unsigned 64-bit numbers; what does not fit is stored as the largest that does.
+pub(super) fn stored(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub(super) fn json_text(value: &(impl Serialize + ?Sized)) -> Result<String> {
+    serde_json::to_string(value).map_err(engine)
+}
+
+/// `None`, which is stored as NULL, for empty text.
+pub(super) const fn or_null(text: &str) -> Option<&str> {
+    if text.is_empty() { None } else { Some(text) }
+}
+
+/// Folds case beyond ASCII, letter by letter, so that a part folds as it does inside the whole.
+pub(super) fn folded(text: &str) -> String {
+    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folding_a_part_finds_it_in_the_folded_whole() {
+        for (whole, part) in [("Straße", "STRASSE"), ("ΟΔΟΣ", "δος"), ("Émile", "ÉM"), ("İstanbul", "stan")]
+        {
+            assert!(folded(whole).contains(&folded(part)), "{part} in {whole}");
+        }
+        assert!(!folded("alpha").contains(&folded("beta")));
+    }
+
+    #[test]
+    fn numbers_that_do_not_fit_are_the_largest() {
+        assert_eq!(stored(7), 7);
+        assert_eq!(stored(u64::MAX), i64::MAX);
+    }
+}

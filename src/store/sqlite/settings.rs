@@ -1,0 +1,165 @@
+//! Provider settings: parameters in clear, secrets sealed entry by entry.
+
+use super::changes::{self, Kind};
+use super::filter::Conditions;
+use super::row::{Columns, json_text};
+use super::{Result, SqliteStore, StoreError};
+use crate::domain::{Setting, SettingId, UnixMillis};
+use crate::store::SettingStore;
+use crate::store::seal::Sealer;
+use async_trait::async_trait;
+use rusqlite::{OptionalExtension, Row, Transaction, named_params, params, params_from_iter};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// In the order in which [`read`] takes them.
+const COLUMNS: &str =
+    "id, revision, provider, name, created_at, updated_at, allowed_models, parameters, cost_map, secrets";
+
+type SealedSecrets = BTreeMap<Box<str>, String>;
+
+#[async_trait]
+impl SettingStore for SqliteStore {
+    async fn insert_setting(&self, setting: &Setting) -> Result<()> {
+        let (setting, sealer) = (setting.clone(), Arc::clone(&self.sealer));
+        self.write(move |tx| {
+            let inserted = tx
+                .prepare_cached(
+                    "INSERT INTO provider_settings (id, revision, provider, name, created_at, updated_at, \
+                     allowed_models, parameters, secrets, cost_map) \
+                     VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+                )?
+                .execute(params![
+                    setting.id.as_bytes(),
+                    setting.provider,
+                    setting.name,
+                    setting.created_at.0,
+                    setting.updated_at.0,
+                    json_text(&setting.allowed_models)?,
+                    json_text(&setting.parameters)?,
+                    json_text(&seal(&sealer, &setting)?)?,
+                    setting.cost_map.as_ref().map(json_text).transpose()?,
+                ])?;
+            if inserted == 0 {
+                return Err(StoreError::Conflict);
+            }
+            changes::note(tx, Kind::Setting, setting.id.as_bytes())
+        })
+        .await
+    }
+
+    async fn update_setting(&self, setting: &Setting) -> Result<()> {
+        let (setting, sealer) = (setting.clone(), Arc::clone(&self.sealer));
+        self.write(move |tx| {
+            let updated = tx
+                .prepare_cached(
+                    "UPDATE provider_settings SET revision = revision + 1, provider = :provider, name = :name, \
+                     updated_at = :updated_at, allowed_models = :allowed_models, parameters = :parameters, \
+                     secrets = :secrets, cost_map = :cost_map WHERE id = :id AND revision = :revision",
+                )?
+                .execute(named_params! {
+                    ":id": setting.id.as_bytes(),
+                    ":revision": setting.revision,
+                    ":provider": setting.provider,
+                    ":name": setting.name,
+                    ":updated_at": setting.updated_at.0,
+                    ":allowed_models": json_text(&setting.allowed_models)?,
+                    ":parameters": json_text(&setting.parameters)?,
+                    ":secrets": json_text(&seal(&sealer, &setting)?)?,
+                    ":cost_map": setting.cost_map.as_ref().map(json_text).transpose()?,
+                })?;
+            if updated == 0 {
+                let exists = tx
+                    .prepare_cached("SELECT 1 FROM provider_settings WHERE id = ?")?
+                    .exists([setting.id.as_bytes()])?;
+                return Err(if exists { StoreError::Conflict } else { StoreError::NotFound });
+            }
+            changes::note(tx, Kind::Setting, setting.id.as_bytes())
+        })
+        .await
+    }
+
+    async fn setting(&self, id: SettingId) -> Result<Option<Setting>> {
+        let sealer = Arc::clone(&self.sealer);
+        self.lookup(move |tx| find(tx, &sealer, id)).await
+    }
+
+    async fn list_settings(&self, ids: Option<&[SettingId]>) -> Result<Vec<Setting>> {
+        let (ids, sealer) = (ids.map(<[_]>::to_vec), Arc::clone(&self.sealer));
+        self.lookup(move |tx| {
+            let mut conditions = Conditions::default();
+            if let Some(ids) = &ids {
+                conditions.id_in("id", ids.iter().map(SettingId::as_bytes));
+            }
+            let sql = format!("SELECT {COLUMNS} FROM provider_settings{} ORDER BY created_at, id", conditions.sql());
+            let mut statement = tx.prepare_cached(&sql)?;
+            let rows = statement.query_map(params_from_iter(conditions.parameters()), read)?;
+            rows.map(|row| open(&sealer, row?)).collect()
+        })
+        .await
+    }
+}
+
+impl SqliteStore {
+    /// Seals with the first master key what was sealed with an older one; afterwards the older ones may be dropped.
+    /// Returns how many settings were touched. Nothing that requests can see changes.
+    pub async fn reseal(&self) -> Result<usize> {
+        let sealer = Arc::clone(&self.sealer);
+        self.write(move |tx| {
+            let sql = format!("SELECT {COLUMNS} FROM provider_settings");
+            let rows = tx.prepare(&sql)?.query_map([], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+            let mut touched = 0;
+            for row in rows {
+                if row.1.values().all(|sealed| sealer.is_current(sealed)) {
+                    continue;
+                }
+                let setting = open(&sealer, row)?;
+                tx.prepare_cached("UPDATE provider_settings SET secrets = ? WHERE id = ?")?
+                    .execute(params![json_text(&seal(&sealer, &setting)?)?, setting.id.as_bytes()])?;
+                touched += 1;
+            }
+            Ok(touched)
+        })
+        .await
+    }
+}
+
+pub(super) fn find(tx: &Transaction<'_>, sealer: &Sealer, id: SettingId) -> Result<Option<Setting>> {
+    let sql = format!("SELECT {COLUMNS} FROM provider_settings WHERE id = ?");
+    let row = tx.prepare_cached(&sql)?.query_row([id.as_bytes()], read).optional()?;
+    row.map(|row| open(sealer, row)).transpose()
+}
+
+fn seal(sealer: &Sealer, setting: &Setting) -> Result<SealedSecrets> {
+    let mut sealed = SealedSecrets::new();
+    for (entry, secret) in &setting.secrets {
+        sealed.insert(entry.clone(), sealer.seal(setting.id, entry, secret)?);
+    }
+    Ok(sealed)
+}
+
+/// A setting without its secrets, and these as they are stored.
+fn read(row: &Row<'_>) -> rusqlite::Result<(Setting, SealedSecrets)> {
+    let mut columns = Columns::new(row);
+    let setting = Setting {
+        id: SettingId::from_uuid(columns.uuid()?),
+        revision: columns.take()?,
+        provider: columns.take()?,
+        name: columns.take()?,
+        created_at: UnixMillis(columns.take()?),
+        updated_at: UnixMillis(columns.take()?),
+        allowed_models: columns.json()?,
+        parameters: columns.json()?,
+        cost_map: columns.json_or_null()?,
+        secrets: BTreeMap::new(),
+    };
+    Ok((setting, columns.json()?))
+}
+
+fn open(sealer: &Sealer, (mut setting, sealed): (Setting, SealedSecrets)) -> Result<Setting> {
+    for (entry, sealed) in sealed {
+        let secret = sealer.open(setting.id, &entry, &sealed)?;
+        setting.secrets.insert(entry, secret);
+    }
+    Ok(setting)
+}

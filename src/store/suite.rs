@@ -1,0 +1,75 @@
+//! What any engine must do: one test per promise of the ports. An engine's tests say `conformance!(open)`, where
+//! `open()` gives an empty store and whatever keeps it alive.
+
+pub(crate) mod configuration;
+pub(crate) mod ledger;
+pub(crate) mod reports;
+pub(crate) mod samples;
+
+/// Makes a test of every function of the suite.
+macro_rules! conformance {
+    ($open:path) => {
+        crate::store::suite::conformance!(@each $open, configuration,
+            a_key_comes_back_as_it_was_stored,
+            a_second_key_with_the_same_value_is_refused,
+            an_update_replaces_all_but_value_and_creation,
+            an_update_of_a_stale_revision_is_a_conflict,
+            a_missing_key_is_not_found,
+            a_deleted_value_may_be_used_again,
+            keys_are_listed_by_creation_and_paged,
+            key_filters_combine,
+            key_names_are_found_literally_in_any_case,
+            keys_are_found_by_the_provider_of_their_settings,
+            a_setting_comes_back_as_it_was_stored,
+            a_setting_update_follows_the_revision,
+            settings_are_listed_oldest_first,
+            the_feed_tells_each_row_once_in_order,
+            the_feed_tells_deletions,
+            refused_writes_are_not_in_the_feed,
+            a_loader_sees_every_committed_write,
+            a_long_feed_comes_in_pages,
+            racing_updates_lose_nothing,
+            the_store_answers_and_knows_its_schema,
+        );
+        crate::store::suite::conformance!(@each $open, ledger,
+            an_event_comes_back_as_it_was_stored,
+            an_event_counts_once_however_often_it_is_written,
+            a_batch_that_names_an_event_twice_counts_it_once,
+            the_rollup_equals_the_events,
+            racing_writers_count_every_event_once,
+            event_filters_combine,
+            event_times_are_inclusive_seconds,
+            events_are_ordered_and_paged,
+            event_texts_are_filtered_literally,
+            spend_since_counts_from_the_moment_on,
+            admissions_count_what_was_let_in,
+            ids_of_users_and_callers_are_distinct_and_sorted,
+            spend_outlives_the_key,
+            huge_numbers_are_kept_or_saturate,
+        );
+        crate::store::suite::conformance!(@each $open, reports,
+            a_range_shorter_than_its_bucket_is_one_point,
+            events_fall_into_their_bucket,
+            groups_get_a_point_each_and_sum_to_the_events,
+            percentiles_are_continuous_over_the_same_events,
+            a_report_of_nothing_is_empty,
+            report_filters_are_those_of_events,
+            top_keys_are_spend_plus_new_keys,
+            top_keys_follow_their_filters_order_and_page,
+        );
+    };
+    (@each $open:path, $part:ident, $($promise:ident,)*) => {
+        mod $part {
+            #[allow(unused_imports, reason = "`$open` may be a full path")]
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    let (store, _alive) = $open();
+                    crate::store::suite::$part::$promise(store).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use conformance;
