@@ -1,0 +1,99 @@
+//! May this caller use the admin listener? One shared secret, or two of them; with none set everything is open.
+
+use super::AdminState;
+use super::http::{Fault, UNAUTHORIZED};
+use crate::auth::digest::digest;
+use crate::domain::{KeyDigest, Secret};
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use subtle::{Choice, ConstantTimeEq};
+
+const API_KEY: &str = "x-api-key";
+
+/// The secrets that open the admin listener, as digests: equal lengths make the comparison constant in time.
+#[derive(Debug)]
+pub struct Access {
+    accepted: Vec<KeyDigest>,
+}
+
+impl Access {
+    /// Empty secrets count as not set.
+    pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
+        let set = secrets.into_iter().filter(|s| !s.is_empty());
+        Self { accepted: set.map(|s| digest(s.expose().as_bytes())).collect() }
+    }
+    /// No secret is set: everybody may do everything.
+    pub fn is_open(&self) -> bool {
+        self.accepted.is_empty()
+    }
+    fn accepts(&self, presented: &[u8]) -> bool {
+        let presented = digest(presented);
+        // Every secret is compared, so that the time does not tell which one was near.
+        let any = |found: Choice, one: &KeyDigest| found | one.as_bytes().ct_eq(presented.as_bytes());
+        self.accepted.iter().fold(Choice::from(0), any).into()
+    }
+    /// `bearer`: the secret may also come as `Authorization: Bearer`, as scrapers send it.
+    fn allows(&self, headers: &HeaderMap, bearer: bool) -> bool {
+        if self.is_open() {
+            return true;
+        }
+        let by_key = headers.get(API_KEY).is_some_and(|value| self.accepts(value.as_bytes()));
+        by_key || (bearer && bearer_token(headers).is_some_and(|token| self.accepts(token)))
+    }
+}
+
+fn bearer_token(headers: &HeaderMap) -> Option<&[u8]> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+}
+
+/// Lets nobody past without the secret.
+pub(super) async fn require(State(state): State<AdminState>, request: Request, next: Next) -> Response {
+    let bearer = request.uri().path() == "/metrics";
+    if state.access.allows(request.headers(), bearer) {
+        return next.run(request).await;
+    }
+    Fault::of(&UNAUTHORIZED, "X-API-KEY is missing or wrong").into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &'static str, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(axum::http::HeaderName::from_static(name), axum::http::HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn either_secret_opens() {
+        let access = Access::new([Secret::new("pass"), Secret::new(""), Secret::new("api")]);
+        assert!(access.allows(&headers("x-api-key", "pass"), false));
+        assert!(access.allows(&headers("x-api-key", "api"), false));
+        for wrong in ["", "pas", "passs", "PASS", "pass,api"] {
+            assert!(!access.allows(&headers("x-api-key", wrong), false), "{wrong}");
+        }
+        assert!(!access.allows(&HeaderMap::new(), true));
+    }
+
+    #[test]
+    fn bearer_counts_only_where_it_is_asked_for() {
+        let access = Access::new([Secret::new("pass")]);
+        assert!(access.allows(&headers("authorization", "bearer pass"), true));
+        assert!(!access.allows(&headers("authorization", "Bearer pass"), false));
+        assert!(!access.allows(&headers("authorization", "Basic pass"), true));
+        assert!(!access.allows(&headers("authorization", "pass"), true));
+    }
+
+    #[test]
+    fn without_a_secret_everything_is_open() {
+        assert!(Access::new([Secret::default()]).allows(&HeaderMap::new(), false));
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        assert_eq!(format!("{:?}", Access::new([Secret::new("pass")])), "Access { accepted: [[digest]] }");
+    }
+}

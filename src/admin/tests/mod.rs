@@ -1,0 +1,12 @@
+//! The configuration API from outside: requests into the router, answers out, over a store in memory.
+//! Tests whose names begin with `c` and a number are lines of the conformance checklist.
+
+mod access;
+mod events;
+mod fake;
+mod keys;
+mod openapi;
+mod reporting;
+mod robustness;
+mod settings;
+mod support;

@@ -1,0 +1,54 @@
+//! Where a client puts its Tollgate key: `x-api-key`, then `api-key`, then `Authorization: Bearer`.
+
+use http::HeaderMap;
+
+/// The raw key as sent; the first non-empty place wins. Never a query parameter.
+pub fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
+    ["x-api-key", "api-key"]
+        .into_iter()
+        .filter_map(|name| headers.get(name))
+        .map(|value| value.as_bytes().trim_ascii())
+        .find(|key| !key.is_empty())
+        .or_else(|| bearer(headers))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(http::header::AUTHORIZATION)?.as_bytes().trim_ascii();
+    let (scheme, rest) = value.split_at_checked(7)?;
+    if !scheme.eq_ignore_ascii_case(b"bearer ") {
+        return None;
+    }
+    let key = rest.trim_ascii();
+    (!key.is_empty()).then_some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn check(pairs: &[(&'static str, &'static str)], expect: Option<&str>) {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.insert(*name, HeaderValue::from_static(value));
+        }
+        assert_eq!(presented_key(&headers), expect.map(str::as_bytes), "{pairs:?}");
+    }
+
+    #[test]
+    fn c53_precedence_is_x_api_key_then_api_key_then_bearer() {
+        check(&[("x-api-key", "a"), ("api-key", "b"), ("authorization", "Bearer c")], Some("a"));
+        check(&[("api-key", "b"), ("authorization", "Bearer c")], Some("b"));
+        check(&[("x-api-key", ""), ("authorization", "Bearer c")], Some("c"));
+        check(&[("x-api-key", " "), ("api-key", "b")], Some("b"));
+    }
+
+    #[test]
+    fn only_bearer_is_a_scheme_in_any_case() {
+        check(&[("authorization", "bearer  c ")], Some("c"));
+        check(&[("authorization", "Basic c")], None);
+        check(&[("authorization", "Bearer ")], None);
+        check(&[("authorization", "Bearer")], None);
+        check(&[], None);
+    }
+}
