@@ -1,0 +1,12 @@
+//! `tollgate serve`: the gateway itself.
+
+use super::{Exit, Surroundings, failed};
+use crate::app;
+use crate::config::Loaded;
+
+pub(super) fn run(loaded: &Loaded, surroundings: &mut Surroundings<'_>) -> Exit {
+    match app::serve(&loaded.config) {
+        Ok(()) => Exit::Good,
+        Err(error) => failed(&error, surroundings),
+    }
+}

@@ -1,0 +1,157 @@
+//! Rules among keys and rules a single type cannot say. Each names the keys it looks at, so that a key that could not
+//! be read is not blamed twice.
+
+use super::Config;
+use super::reader::Reader;
+use crate::domain::Secret;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Below this a journal could not hold the requests of one busy second.
+const LEAST_JOURNAL_BYTES: u64 = 1 << 20;
+const MASTER_KEY_BYTES: usize = 32;
+
+pub(super) fn apply(config: &mut Config, reader: &mut Reader<'_>, warnings: &mut Vec<String>) {
+    place_admin(config, reader, warnings);
+    listeners_differ(config, reader);
+    tls("proxy", &config.proxy.tls_cert, &config.proxy.tls_key, reader);
+    tls("admin", &config.admin.tls_cert, &config.admin.tls_key, reader);
+    spans(config, reader);
+    sizes(config, reader);
+    store(config, reader);
+    master_keys(config, reader);
+    if let Some(file) = &config.pricing.file {
+        must_be_file("pricing.file", file, reader);
+    }
+    if !config.debug.test_hooks && config.debug.test_clock_offset != 0 {
+        config.debug.test_clock_offset = 0;
+        warnings.push("debug.test_clock_offset has no effect without debug.test_hooks".to_owned());
+    }
+}
+
+/// Without a secret anybody who reaches the admin listener owns the gateway, so it stays on loopback.
+fn place_admin(config: &mut Config, reader: &mut Reader<'_>, warnings: &mut Vec<String>) {
+    let admin = &mut config.admin;
+    let guarded = !admin.pass.is_empty() || !admin.api_key.is_empty();
+    if guarded && reader.is_default("admin.listen") {
+        admin.listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, admin.listen.port()));
+        reader.replace_default("admin.listen", &admin.listen.to_string(), "because a secret is set");
+    }
+    if !guarded && !admin.listen.ip().to_canonical().is_loopback() {
+        let what = format!(
+            "{} can be reached from other machines, but neither admin.pass nor admin.api_key is set",
+            admin.listen
+        );
+        reader.refuse(&["admin.listen", "admin.pass", "admin.api_key"], what);
+    }
+    if !guarded {
+        warnings.push(format!(
+            "neither admin.pass nor admin.api_key is set: every program on this machine can manage keys at {}",
+            admin.listen
+        ));
+    }
+}
+
+fn listeners_differ(config: &Config, reader: &mut Reader<'_>) {
+    let listeners = [
+        ("admin.listen", Some(config.admin.listen)),
+        ("telemetry.metrics_listen", config.telemetry.metrics_listen),
+        ("proxy.listen", Some(config.proxy.listen)),
+    ];
+    for (n, (key, address)) in listeners.iter().enumerate() {
+        for (other_key, other) in listeners.iter().skip(n + 1) {
+            let Some((address, other)) = address.zip(*other) else { continue };
+            let clash = address.ip() == other.ip() || address.ip().is_unspecified() || other.ip().is_unspecified();
+            if address.port() != 0 && address.port() == other.port() && clash {
+                reader.refuse(&[key, other_key], format!("{key} and {other_key} are both at port {}", other.port()));
+            }
+        }
+    }
+}
+
+fn tls(section: &str, cert: &Option<PathBuf>, key: &Option<PathBuf>, reader: &mut Reader<'_>) {
+    let (cert_name, key_name) = (format!("{section}.tls_cert"), format!("{section}.tls_key"));
+    match (cert, key) {
+        (Some(cert), Some(key)) => {
+            must_be_file(&cert_name, cert, reader);
+            must_be_file(&key_name, key, reader);
+        }
+        (Some(_), None) => reader.refuse(&[&cert_name, &key_name], format!("{key_name} is missing")),
+        (None, Some(_)) => reader.refuse(&[&key_name, &cert_name], format!("{cert_name} is missing")),
+        (None, None) => {}
+    }
+}
+
+fn must_be_file(key: &str, path: &std::path::Path, reader: &mut Reader<'_>) {
+    if let Err(error) = std::fs::File::open(path) {
+        reader.refuse(&[key], format!("{} cannot be read: {error}", path.display()));
+    } else if path.is_dir() {
+        reader.refuse(&[key], format!("{} is a directory", path.display()));
+    }
+}
+
+fn spans(config: &Config, reader: &mut Reader<'_>) {
+    let proxy = &config.proxy;
+    for (key, span) in [
+        ("proxy.request_timeout", proxy.request_timeout),
+        ("proxy.max_request_timeout", proxy.max_request_timeout),
+        ("proxy.connect_timeout", proxy.connect_timeout),
+        ("proxy.idle_timeout", proxy.idle_timeout),
+        ("proxy.body_timeout", proxy.body_timeout),
+        ("proxy.keepalive_timeout", proxy.keepalive_timeout),
+        ("store.refresh_interval", config.store.refresh_interval),
+        ("ledger.sync_interval", config.ledger.sync_interval),
+    ] {
+        // Timers count in milliseconds.
+        if span < Duration::from_millis(1) {
+            reader.refuse(&[key], "must be at least 1ms");
+        }
+    }
+    if proxy.request_timeout > proxy.max_request_timeout {
+        reader.refuse(
+            &["proxy.request_timeout", "proxy.max_request_timeout"],
+            "proxy.request_timeout is longer than proxy.max_request_timeout",
+        );
+    }
+}
+
+fn sizes(config: &Config, reader: &mut Reader<'_>) {
+    let proxy = &config.proxy;
+    for (key, zero) in [
+        ("proxy.body_limit", proxy.body_limit.bytes() == 0),
+        ("proxy.upload_limit", proxy.upload_limit.bytes() == 0),
+        ("proxy.max_requests", proxy.max_requests == 0),
+        ("admin.events_limit", config.admin.events_limit == 0),
+    ] {
+        if zero {
+            reader.refuse(&[key], "must not be 0");
+        }
+    }
+    if proxy.body_limit > proxy.body_memory {
+        reader
+            .refuse(&["proxy.body_limit", "proxy.body_memory"], "proxy.body_limit does not fit into proxy.body_memory");
+    }
+    if config.ledger.journal_max_bytes.bytes() < LEAST_JOURNAL_BYTES {
+        reader.refuse(&["ledger.journal_max_bytes"], "must be at least 1MiB");
+    }
+}
+
+fn store(config: &Config, reader: &mut Reader<'_>) {
+    if !config.store.url.is_empty() {
+        reader.refuse(&["store.url"], "a shared database is not built in yet: unset it to use store.path");
+    }
+}
+
+fn master_keys(config: &Config, reader: &mut Reader<'_>) {
+    let good = |key: &Secret| STANDARD.decode(key.expose()).is_ok_and(|bytes| bytes.len() == MASTER_KEY_BYTES);
+    let security = &config.security;
+    if !security.master_key.is_empty() && !good(&security.master_key) {
+        reader.refuse(&["security.master_key"], "the value is not 32 bytes in base64");
+    }
+    if !security.master_keys_old.iter().all(good) {
+        reader.refuse(&["security.master_keys_old"], "one of the values is not 32 bytes in base64");
+    }
+}

@@ -1,0 +1,241 @@
+//! Every key there is. A line here is all that a new setting needs; what its value may be is said by its type.
+
+use super::base_url::BaseUrl;
+use super::declare::{Key, Section, section};
+use super::reader::Reader;
+use super::value::{ByteSize, Durability, Unpriced, Value};
+use super::{Config, Providers};
+use crate::domain::{BudgetMode, Secret};
+use crate::telemetry::{LogFormat, LogLevel};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+section! {
+    /// The listener that software calls in place of a provider.
+    Proxy {
+        /// Address and port. Port 0 takes a free one, which the log names.
+        listen: SocketAddr = "0.0.0.0:8002";
+        /// PEM file with the certificate chain. With `tls_key`: the listener speaks TLS.
+        tls_cert: Option<PathBuf> = "";
+        /// PEM file with the private key of `tls_cert`.
+        tls_key: Option<PathBuf> = "";
+        /// Worker threads; 0 = one per core.
+        threads: usize = "0";
+        /// From the head of a request to the end of its response, unless the request asks for another limit.
+        request_timeout: Duration = "600s", also "PROXY_TIMEOUT";
+        /// The longest limit that a request may ask for.
+        max_request_timeout: Duration = "1h";
+        /// Until a connection to an upstream stands, TLS included.
+        connect_timeout: Duration = "5s";
+        /// The longest silence of an upstream that is answering.
+        idle_timeout: Duration = "600s";
+        /// Largest body of a JSON request.
+        body_limit: ByteSize = "32MiB";
+        /// Largest body of an upload (files, audio, images).
+        upload_limit: ByteSize = "512MiB";
+        /// All request bodies in memory together; beyond it new requests are answered 503.
+        body_memory: ByteSize = "1GiB";
+        /// Until the body of a request has arrived.
+        body_timeout: Duration = "60s";
+        /// How long an idle connection of a client is kept.
+        keepalive_timeout: Duration = "75s";
+        /// Requests served at one time; beyond it new ones are answered 503.
+        max_requests: usize = "20000";
+        /// Idle connections to upstreams that are kept for reuse.
+        upstream_keepalive: usize = "256";
+        /// How long a stop waits for requests in flight. 0 = not at all.
+        drain_timeout: Duration = "60s";
+        /// Answer browsers' cross-origin questions.
+        cors: bool = "true";
+        /// Do not send the caller's User-Agent upstream.
+        remove_user_agent: bool = "false", also "REMOVE_USER_AGENT";
+    }
+}
+
+section! {
+    /// The listener of the configuration API and of the metrics.
+    Admin {
+        /// Address and port. Without this key it is 0.0.0.0:8001 as soon as `pass` or `api_key` is set.
+        /// Without both of them only a loopback address is accepted.
+        listen: SocketAddr = "127.0.0.1:8001";
+        /// PEM file with the certificate chain. With `tls_key`: the listener speaks TLS.
+        tls_cert: Option<PathBuf> = "";
+        /// PEM file with the private key of `tls_cert`.
+        tls_key: Option<PathBuf> = "";
+        /// Secret that callers send as X-API-KEY.
+        pass: Secret = "", also "ADMIN_PASS";
+        /// A second such secret.
+        api_key: Secret = "", also "ADMIN_API_KEY";
+        /// Most events in one answer.
+        events_limit: u64 = "10000";
+    }
+}
+
+section! {
+    /// Where keys, settings, events and spend are kept.
+    Store {
+        /// SQLite file; its directory is made when it is missing.
+        path: PathBuf = "data/tollgate.db";
+        /// URL of a shared database. Not in this build: leave it empty.
+        url: Secret = "";
+        /// How often changes made by other processes are looked for.
+        refresh_interval: Duration = "1s", also "IN_MEMORY_DB_UPDATE_INTERVAL";
+    }
+}
+
+section! {
+    /// Provider credentials are stored sealed.
+    Security {
+        /// Seals and opens credentials: 32 bytes as base64, e.g. of `openssl rand -base64 32`.
+        /// Empty = the content of `master_key_file`.
+        master_key: Secret = "", also "TOLLGATE_MASTER_KEY";
+        /// Earlier keys: they only open.
+        master_keys_old: Vec<Secret> = "";
+        /// Made at the first start, readable by its owner only, when `master_key` is empty. Keep a copy of it.
+        master_key_file: PathBuf = "data/master.key";
+    }
+}
+
+section! {
+    /// Rules for keys that do not say otherwise.
+    Limits {
+        /// observe: admit while less than the budget is spent.
+        /// reserve: also count what requests in flight are expected to cost.
+        /// strict: admit only what cannot overspend.
+        budget_mode: BudgetMode = "reserve";
+    }
+}
+
+section! {
+    /// The local journal that carries every event through a crash.
+    Ledger {
+        /// Directory, on a local disk, of this process only.
+        journal_dir: PathBuf = "data/journal";
+        /// Events that wait for the store; when full, new requests are answered 503.
+        journal_max_bytes: ByteSize = "1GiB";
+        /// Longest time between an event and its being on disk.
+        sync_interval: Duration = "50ms";
+        /// os: an event survives any death of the process, and of the machine after `sync_interval`.
+        /// disk: it is on disk before the last byte of its response leaves.
+        durability: Durability = "os";
+    }
+}
+
+section! {
+    /// What is recorded besides the bill.
+    Events {
+        /// Refusals of one key that become events, per minute. 0 = none.
+        refusals_per_key_per_minute: u32 = "60";
+        /// Refusals of unknown callers that become events, per minute, all together. 0 = none.
+        anonymous_refusals_per_minute: u32 = "60";
+        /// Largest request or response that is kept in an event of a key that asks for it.
+        log_body_limit: ByteSize = "64KiB";
+    }
+}
+
+section! {
+    /// What things cost.
+    Pricing {
+        /// A model without a price, called with a key that has a budget: refuse it, or allow it at cost 0.
+        unpriced: Unpriced = "refuse";
+        /// JSON file with prices that go before the built-in ones.
+        file: Option<PathBuf> = "";
+    }
+}
+
+section! {
+    /// In place of the provider's public base URL; a provider setting's own goes before it.
+    Provider {
+        /// Scheme, host, port and fixed prefix. Empty = the public one.
+        base_url: Option<BaseUrl> = "";
+    }
+}
+
+section! {
+    /// What the gateway tells about itself.
+    Telemetry {
+        /// off, error, warn, info, debug or trace.
+        log_level: LogLevel = "info";
+        /// text or json.
+        log_format: LogFormat = "text";
+        /// One line per request, at info.
+        request_log: bool = "true";
+        /// Address of a listener with nothing but open metrics, e.g. 0.0.0.0:2112. Empty = none;
+        /// the admin listener has them in any case.
+        metrics_listen: Option<SocketAddr> = "";
+    }
+}
+
+section! {
+    /// For tests of the product, never for use.
+    Debug {
+        /// Honour what only tests need.
+        test_hooks: bool = "false";
+        /// Seconds that the clock is ahead; only with `test_hooks`.
+        test_clock_offset: i64 = "0", also "TOLLGATE_TEST_CLOCK_OFFSET";
+    }
+}
+
+/// Providers that have a section.
+const PROVIDERS: &[(&str, &str)] = &[
+    ("openai", "providers.openai"),
+    ("anthropic", "providers.anthropic"),
+    ("azure", "providers.azure"),
+    ("deepinfra", "providers.deepinfra"),
+    ("vllm", "providers.vllm"),
+    ("bedrock", "providers.bedrock"),
+];
+
+/// Foreign variables for one key of a section that several providers share.
+const SHARED_ALIASES: &[(&str, &str)] = &[("providers.bedrock.base_url", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME")];
+
+pub(super) fn shared_aliases(key: &str) -> impl Iterator<Item = &'static str> {
+    SHARED_ALIASES.iter().filter(move |(name, _)| *name == key).map(|(_, alias)| *alias)
+}
+
+/// All sections, in the order of the example file.
+pub(super) fn all() -> Vec<Section> {
+    let mut all = vec![
+        Section { path: "proxy", about: Proxy::ABOUT, keys: Proxy::KEYS },
+        Section { path: "admin", about: Admin::ABOUT, keys: Admin::KEYS },
+        Section { path: "store", about: Store::ABOUT, keys: Store::KEYS },
+        Section { path: "security", about: Security::ABOUT, keys: Security::KEYS },
+        Section { path: "limits", about: Limits::ABOUT, keys: Limits::KEYS },
+        Section { path: "ledger", about: Ledger::ABOUT, keys: Ledger::KEYS },
+        Section { path: "events", about: Events::ABOUT, keys: Events::KEYS },
+        Section { path: "pricing", about: Pricing::ABOUT, keys: Pricing::KEYS },
+    ];
+    all.extend(PROVIDERS.iter().map(|(_, path)| Section { path, about: Provider::ABOUT, keys: Provider::KEYS }));
+    all.push(Section { path: "telemetry", about: Telemetry::ABOUT, keys: Telemetry::KEYS });
+    all.push(Section { path: "debug", about: Debug::ABOUT, keys: Debug::KEYS });
+    all
+}
+
+/// Reads all sections before giving up on any, so that every mistake is found.
+pub(super) fn read(reader: &mut Reader<'_>) -> Option<Config> {
+    let proxy = Proxy::read("proxy", reader);
+    let admin = Admin::read("admin", reader);
+    let store = Store::read("store", reader);
+    let security = Security::read("security", reader);
+    let limits = Limits::read("limits", reader);
+    let ledger = Ledger::read("ledger", reader);
+    let events = Events::read("events", reader);
+    let pricing = Pricing::read("pricing", reader);
+    let providers = PROVIDERS.iter().filter_map(|(name, path)| Some((*name, Provider::read(path, reader)?))).collect();
+    let telemetry = Telemetry::read("telemetry", reader);
+    let debug = Debug::read("debug", reader);
+    Some(Config {
+        proxy: proxy?,
+        admin: admin?,
+        store: store?,
+        security: security?,
+        limits: limits?,
+        ledger: ledger?,
+        events: events?,
+        pricing: pricing?,
+        providers: Providers(providers),
+        telemetry: telemetry?,
+        debug: debug?,
+    })
+}
