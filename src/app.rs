@@ -1,1 +1,401 @@
-//! (to come)
+//! Builds everything once and joins ports to adapters; the only file that knows all concrete types.
+
+use crate::admin::{self, AdminState};
+use crate::clock::SystemClock;
+use crate::config::{Config, Durability, Unpriced};
+use crate::counters::MemoryCounters;
+use crate::domain::time::Clock;
+use crate::domain::{UnixMillis, Window};
+use crate::gateway::{self, Gateway, GatewaySettings, KeyExpiry, Ports};
+use crate::journal::{DrainSettings, Drainer, FileJournal, JournalSettings};
+use crate::ledger::Journal;
+use crate::limits::Counters;
+use crate::metering::Pricing;
+use crate::metering::count::Encoding;
+use crate::providers;
+use crate::server::{self, BeforeExit, ServerSettings};
+use crate::store::loader::Loader;
+use crate::store::seal::{MasterKey, Sealer};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{EventStore, KeyStore, SharedStore, Store, StoreError};
+use crate::telemetry::log::{self, LogSettings};
+use crate::telemetry::{LogLevel, Metrics, RequestLog};
+use anyhow::{Context, anyhow};
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use pingora_core::connectors::ConnectorOptions;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+
+/// How long the leftovers of a former process may take to reach the store before serving begins.
+const CATCH_UP: Duration = Duration::from_secs(600);
+/// How long the last events may take to reach the store at the end; what is left is drained at the next start.
+const FLUSH: Duration = Duration::from_secs(20);
+/// How often counters forget what is over.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// Runs the gateway until it is told to stop.
+pub fn serve(config: &Config) -> anyhow::Result<()> {
+    let log_guard = log::init(LogSettings { level: config.telemetry.log_level, format: config.telemetry.log_format })?;
+    // Hosts everything that outlives a request: store, drain, refresh. Lives as long as the process.
+    let runtime: &'static Runtime = Box::leak(Box::new(
+        Builder::new_multi_thread().worker_threads(2).thread_name("background").enable_all().build()?,
+    ));
+    let clock: Arc<dyn Clock> = Arc::new(clock_of(config));
+    let store: SharedStore = open_store(config)?;
+    let journal = open_journal(config)?;
+    let metrics = Arc::new(Metrics::new()?);
+    let pricing = Arc::new(open_pricing(config)?);
+
+    let events: Arc<dyn EventStore> = store.clone();
+    let drainer = runtime.block_on(async { Drainer::start(journal.clone(), events, DrainSettings::default()) });
+    let recovery = journal.recovery();
+    if recovery.closed + recovery.aborted > 0 {
+        tracing::info!(closed = recovery.closed, aborted = recovery.aborted, "booking what a former process left");
+    }
+    if !runtime.block_on(drainer.caught_up(CATCH_UP)) {
+        return Err(anyhow!("ledger.journal_dir: the store does not take the events that a former process left"));
+    }
+    let counters = Arc::new(MemoryCounters::new());
+    let loader = Arc::new(Loader::new(store.clone()));
+    runtime.block_on(loader.refresh()).context("store.path: the configuration cannot be read")?;
+    runtime
+        .block_on(seed(&counters, &*store, &loader, clock.now()))
+        .context("store.path: the ledger cannot be read")?;
+    tracing::info!(keys = loader.current().keys(), prices = pricing.generated_at(), "loaded");
+
+    // No request waits for a tokenizer to unpack its table.
+    for encoding in [Encoding::O200k, Encoding::Cl100k] {
+        runtime.spawn_blocking(move || encoding.warm());
+    }
+    let (expiry, expired) = KeyExpiry::channel();
+    let keys: Arc<dyn KeyStore> = store.clone();
+    runtime.spawn(gateway::expire_keys(expired, keys, loader.clone(), clock.clone()));
+    runtime.spawn(poll(loader.clone(), config.store.refresh_interval, metrics.clone()));
+    runtime.spawn(sweep(counters.clone(), clock.clone()));
+
+    let readiness = Arc::new(Ready { store: store.clone(), journal: journal.clone() });
+    let request_log = open_request_log(config)?;
+    let ports = Ports {
+        snapshot: loader.cell(),
+        counters: counters.clone(),
+        journal: journal.clone(),
+        pricing,
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        expiry,
+        readiness: readiness.clone(),
+        request_log: request_log.clone(),
+    };
+    let server_settings = server_settings(config);
+    let conf = server::server_conf(&server_settings);
+    let proxy = Gateway::new(ports, gateway_settings(config), ConnectorOptions::from_server_conf(&conf));
+    let access = admin::Access::new([config.admin.pass.clone(), config.admin.api_key.clone()]);
+    let (dropped_lines, requests) = (log_guard.dropped_lines(), request_log.clone());
+    let dropped_lines = move || dropped_lines() + requests.as_ref().map_or(0, |log| log.dropped_lines());
+    let scrape: Arc<dyn Fn() -> String + Send + Sync> =
+        Arc::new(scrape(metrics, journal, counters.clone(), loader.clone(), Box::new(dropped_lines)));
+    let router = admin::router(AdminState {
+        store,
+        refresh: Arc::new(RefreshNow(loader)),
+        counters,
+        clock,
+        schemas: AdminState::built_in_schemas,
+        access: Arc::new(access),
+        events_limit: config.admin.events_limit,
+        metrics: scrape.clone(),
+        readiness,
+    });
+    let open_metrics = axum::Router::new().route("/metrics", axum::routing::get(move || async move { scrape() }));
+    let last = Last { drainer: Mutex::new(Some(drainer)), request_log, log: Mutex::new(Some(log_guard)) };
+    Ok(server::run(&server_settings, conf, proxy, router, open_metrics, Arc::new(last))?)
+}
+
+/// Brings the store's schema up to date; returns its version.
+pub fn migrate(config: &Config) -> anyhow::Result<i64> {
+    let store = open_store(config)?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(store.schema_version())?)
+}
+
+/// Each thing the gateway depends on, and whether it answers: what is there, or what is wrong.
+pub fn check(config: &Config) -> Vec<(String, Result<String, String>)> {
+    let told = |result: anyhow::Result<String>| result.map_err(|e| format!("{e:#}"));
+    vec![
+        ("prices".to_owned(), told(open_pricing(config).map(|p| format!("table of {}", p.generated_at())))),
+        ("store".to_owned(), told(check_store(config))),
+        ("journal".to_owned(), told(check_journal(config))),
+    ]
+}
+
+/// Looks without making anything: a check must not create files.
+fn check_store(config: &Config) -> anyhow::Result<String> {
+    if !config.store.path.exists() {
+        return Ok(format!("{} will be made at the first start", config.store.path.display()));
+    }
+    Ok(format!("schema version {}", migrate(config)?))
+}
+
+fn check_journal(config: &Config) -> anyhow::Result<String> {
+    let directory = &config.ledger.journal_dir;
+    if !directory.exists() {
+        return Ok(format!("{} will be made at the first start", directory.display()));
+    }
+    let files = std::fs::read_dir(directory).context("ledger.journal_dir")?.count();
+    Ok(format!("{files} files"))
+}
+
+fn clock_of(config: &Config) -> SystemClock {
+    let hooks = config.debug.test_hooks;
+    SystemClock::with_offset(if hooks { config.debug.test_clock_offset } else { 0 })
+}
+
+fn open_store(config: &Config) -> anyhow::Result<SharedStore> {
+    let sealer = open_sealer(config)?;
+    make_parent(&config.store.path).context("store.path")?;
+    let store = SqliteStore::open(&config.store.path, sealer).context("store.path")?;
+    Ok(Arc::new(store))
+}
+
+fn open_sealer(config: &Config) -> anyhow::Result<Sealer> {
+    let security = &config.security;
+    let mut keys = Vec::new();
+    if security.master_key.is_empty() {
+        make_parent(&security.master_key_file).context("security.master_key_file")?;
+        keys.push(MasterKey::load_or_create(&security.master_key_file).context("security.master_key_file")?);
+    } else {
+        keys.push(MasterKey::parse_base64(security.master_key.expose()).context("security.master_key")?);
+    }
+    for old in &security.master_keys_old {
+        keys.push(MasterKey::parse_base64(old.expose()).context("security.master_keys_old")?);
+    }
+    Ok(Sealer::new(keys)?)
+}
+
+fn make_parent(path: &Path) -> std::io::Result<()> {
+    match path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        Some(parent) => std::fs::create_dir_all(parent),
+        None => Ok(()),
+    }
+}
+
+fn open_journal(config: &Config) -> anyhow::Result<Arc<FileJournal>> {
+    let settings = JournalSettings {
+        max_bytes: config.ledger.journal_max_bytes.bytes(),
+        sync_interval: config.ledger.sync_interval,
+        ..JournalSettings::new(&config.ledger.journal_dir)
+    };
+    Ok(Arc::new(FileJournal::open(settings).context("ledger.journal_dir: the journal cannot be opened")?))
+}
+
+fn open_request_log(config: &Config) -> anyhow::Result<Option<Arc<RequestLog>>> {
+    let telemetry = &config.telemetry;
+    let wanted =
+        telemetry.request_log && !matches!(telemetry.log_level, LogLevel::Off | LogLevel::Error | LogLevel::Warn);
+    let open = || RequestLog::new(telemetry.log_format, std::io::stdout()).map(Arc::new);
+    Ok(wanted.then(open).transpose()?)
+}
+
+fn open_pricing(config: &Config) -> anyhow::Result<Pricing> {
+    let shipped = Pricing::shipped();
+    let Some(path) = &config.pricing.file else { return Ok(shipped) };
+    let text = std::fs::read_to_string(path).context("pricing.file")?;
+    shipped.with_overrides(&text).context("pricing.file")
+}
+
+/// Spend and rates as the ledger knows them, so that a restart forgives nothing.
+async fn seed(
+    counters: &MemoryCounters,
+    store: &dyn Store,
+    loader: &Loader,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    for spend in store.spends().await? {
+        counters.seed_total(spend.key_id, spend.total);
+    }
+    let keys: std::collections::HashMap<_, _> = loader.current().iter_keys().map(|key| (key.id, key.clone())).collect();
+    for window in [Window::Second, Window::Minute, Window::Hour, Window::Day, Window::Month] {
+        let (start, _) = window.bounds(now);
+        for spend in store.spends_since(start).await? {
+            let Some(key) = keys.get(&spend.key_id) else { continue };
+            if key.window_budget.is_some_and(|budget| budget.window == window) {
+                counters.seed_window(spend.key_id, window, start, spend.total);
+            }
+        }
+        for (id, admitted) in store.admissions_by_key_since(start).await? {
+            if keys.get(&id).and_then(|key| key.rate).is_some_and(|rate| rate.window == window) {
+                counters.seed_rate(id, window, start, admitted);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Looks for configuration that somebody else changed.
+async fn poll(loader: Arc<Loader>, every: Duration, metrics: Arc<Metrics>) {
+    let mut ticks = tokio::time::interval(every.max(Duration::from_millis(50)));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = loader.refresh().await {
+            metrics.store_failed();
+            tracing::warn!(%error, "the configuration could not be refreshed; requests use the last one");
+        }
+    }
+}
+
+async fn sweep(counters: Arc<MemoryCounters>, clock: Arc<dyn Clock>) {
+    let mut ticks = tokio::time::interval(SWEEP);
+    loop {
+        ticks.tick().await;
+        counters.sweep(clock.now());
+    }
+}
+
+/// The metrics text, with everything that is only known at the moment of asking.
+fn scrape(
+    metrics: Arc<Metrics>,
+    journal: Arc<FileJournal>,
+    counters: Arc<MemoryCounters>,
+    loader: Arc<Loader>,
+    dropped_lines: Box<dyn Fn() -> u64 + Send + Sync>,
+) -> impl Fn() -> String + Send + Sync {
+    move || {
+        let stats = journal.stats();
+        metrics.observe_journal(stats.pending, stats.bytes, stats.dropped_notes);
+        let (holds, held) = counters.holds();
+        metrics.observe_holds(holds, held);
+        metrics.observe_snapshot(loader.current().keys() as u64, loader.age());
+        metrics.observe_dropped_log_lines(dropped_lines());
+        metrics.render()
+    }
+}
+
+fn server_settings(config: &Config) -> ServerSettings {
+    let tls = |cert: &Option<std::path::PathBuf>, key: &Option<std::path::PathBuf>| {
+        cert.as_ref().zip(key.as_ref()).map(|(c, k)| (c.display().to_string(), k.display().to_string()))
+    };
+    ServerSettings {
+        proxy_listen: config.proxy.listen,
+        admin_listen: config.admin.listen,
+        proxy_tls: tls(&config.proxy.tls_cert, &config.proxy.tls_key),
+        admin_tls: tls(&config.admin.tls_cert, &config.admin.tls_key),
+        metrics_listen: config.telemetry.metrics_listen,
+        threads: config.proxy.threads,
+        upstream_keepalive: config.proxy.upstream_keepalive,
+        client_keepalive: config.proxy.keepalive_timeout,
+        drain_timeout: config.proxy.drain_timeout,
+    }
+}
+
+fn gateway_settings(config: &Config) -> GatewaySettings {
+    let proxy = &config.proxy;
+    let base_urls = providers::all().iter().filter_map(|provider| {
+        let url = config.providers.base_url(provider.name())?;
+        Some((provider.name().to_owned(), url.as_str().to_owned()))
+    });
+    GatewaySettings {
+        request_timeout: proxy.request_timeout,
+        max_request_timeout: proxy.max_request_timeout,
+        idle_timeout: proxy.idle_timeout,
+        upstream_keepalive: Duration::from_secs(60),
+        client_keepalive: proxy.keepalive_timeout,
+        connect_timeout: proxy.connect_timeout,
+        body_limit: proxy.body_limit.bytes(),
+        upload_limit: proxy.upload_limit.bytes(),
+        body_memory: proxy.body_memory.bytes(),
+        body_timeout: proxy.body_timeout,
+        log_body_limit: config.events.log_body_limit.as_usize(),
+        max_in_flight: proxy.max_requests as u64,
+        cors: proxy.cors,
+        remove_user_agent: proxy.remove_user_agent,
+        budget_mode: config.limits.budget_mode,
+        allow_unpriced: config.pricing.unpriced == Unpriced::Allow,
+        durable_to_disk: config.ledger.durability == Durability::Disk,
+        refusals_per_key_per_minute: config.events.refusals_per_key_per_minute,
+        anonymous_refusals_per_minute: config.events.anonymous_refusals_per_minute,
+        base_urls: base_urls.collect(),
+    }
+}
+
+/// A change is visible to requests before it is answered.
+struct RefreshNow(Arc<Loader>);
+
+#[async_trait]
+impl admin::Refresh for RefreshNow {
+    async fn refresh(&self) {
+        if let Err(error) = self.0.refresh().await {
+            tracing::warn!(%error, "a change is stored but not yet visible to requests");
+        }
+    }
+}
+
+/// Whether store and journal work.
+struct Ready {
+    store: SharedStore,
+    journal: Arc<FileJournal>,
+}
+
+impl Ready {
+    async fn dependencies(&self) -> Vec<admin::Dependency> {
+        let store = tokio::time::timeout(Duration::from_secs(2), self.store.ping()).await;
+        let store_ok = matches!(store, Ok(Ok(())));
+        let journal_ok = self.journal.writable();
+        let told = |ok: bool, bad: &str| if ok { "ok".to_owned() } else { bad.to_owned() };
+        vec![
+            admin::Dependency { name: "store".into(), ok: store_ok, detail: told(store_ok, "does not answer") },
+            admin::Dependency {
+                name: "journal".into(),
+                ok: journal_ok,
+                detail: told(journal_ok, "full or not writable"),
+            },
+            admin::Dependency { name: "counters".into(), ok: true, detail: "in memory".into() },
+        ]
+    }
+}
+
+#[async_trait]
+impl admin::Readiness for Ready {
+    async fn report(&self) -> Vec<admin::Dependency> {
+        self.dependencies().await
+    }
+}
+
+#[async_trait]
+impl gateway::Readiness for Ready {
+    async fn report(&self) -> (bool, String) {
+        let all = self.dependencies().await;
+        let members = all.iter().map(|d| (d.name.clone(), serde_json::json!({"ok": d.ok, "detail": d.detail})));
+        let ready = all.iter().all(|d| d.ok);
+        let body = serde_json::json!({"ready": ready, "dependencies": serde_json::Map::from_iter(members)});
+        (ready, body.to_string())
+    }
+}
+
+/// What is left to do when the last request is over.
+struct Last {
+    drainer: Mutex<Option<Drainer>>,
+    request_log: Option<Arc<RequestLog>>,
+    log: Mutex<Option<log::LogGuard>>,
+}
+
+#[async_trait]
+impl BeforeExit for Last {
+    async fn flush(&self) {
+        let drainer = self.drainer.lock().take();
+        if let Some(drainer) = drainer
+            && !drainer.stop(FLUSH).await
+        {
+            tracing::warn!("the last events stay in the journal until the next start");
+        }
+    }
+
+    fn close_log(&self) {
+        if let Some(log) = &self.request_log {
+            log.flush();
+        }
+        drop(self.log.lock().take());
+    }
+}

@@ -12,9 +12,10 @@
 //! | 5 | `config` | defaults, file, environment; all mistakes at once |
 //! | 4 | `gateway` | the walk of a request |
 //! | 4 | `admin` | configuration API, metrics, OpenAPI |
-//! | 3 | `store` | ports to the durable store, SQLite, sealing |
 //! | 3 | `counters` | `limits::Counters` in memory |
 //! | 3 | `journal` | `ledger::Journal` in files: append, drain, recover |
+//! | 3 | `store` | ports to the durable store, SQLite, sealing |
+//! | 3 | `clock` | the wall clock |
 //! | 3 | `telemetry` | metrics and logs |
 //! | 2 | `snapshot` | the immutable picture that requests read |
 //! | 2 | `auth` | key from headers, its verdict |
@@ -24,11 +25,29 @@
 //! | 2 | `metering` | tokens, prices, cost |
 //! | 1 | `wire` | framing: server-sent events, JSON edits |
 //! | 0 | `domain` | the words |
+//!
+//! # The walk of a request
+//!
+//! `gateway::walk`: arrive, identify, read, admit, forward, relay, settle; a file for each step, listed in `gateway`.
+//! An admin change: `admin::<resource>::configuration` (JSON), its `service` (rules), `store` (one transaction),
+//! `store::loader` (the new snapshot, before the answer is sent).
+//!
+//! # Invariants
+//!
+//! - Every admitted request ends in exactly one event, journalled before the last byte of its response leaves.
+//!   A [`ledger::Booking`] that is dropped books itself; one that was killed is booked at the next start.
+//! - What was refused costs nothing: no rate, no budget, no journal write.
+//! - Money is an integer from price to row. Floats appear where an API demands them, nowhere else.
+//! - Floors 0 to 2 know no clock, socket, task or environment. The request path makes no store query.
+//! - A secret has no `Display`, and a `Debug` that hides it. Only `config` reads the environment.
+//! - Every queue, buffer, body and wait has a bound. No lock is held across an await, but for the loader's turn.
+//! - Only `gateway::refuse` and `admin::http` write error answers. No file outside `providers` names a provider.
 
 pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod counters;
 pub mod domain;

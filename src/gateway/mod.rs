@@ -1,1 +1,206 @@
-//! (to come)
+//! The walk of a request on Pingora. One file per step, in the order in which they happen:
+//!
+//! | Step | File | From | To |
+//! |---|---|---|---|
+//! | arrive | `arrival` | headers | time, ids, deadline |
+//! | route | `space` | method and path | provider and endpoint, or an answer of our own |
+//! | identify | `walk` with `auth` and `snapshot` | presented key | the key and its settings |
+//! | read | `read` | the body, bounded | bytes |
+//! | admit | `admit` | rules, price, limits | `Admitted`: held money, an open journal record |
+//! | forward | `forward`, `upstreams`, `headers` | the request as the provider wants it | the answer's head |
+//! | relay | `relay`, `decode` | the answer, metered | bytes to the client |
+//! | settle | `settle` | usage and price | one event, before the last byte leaves |
+//! | refuse | `refuse` | any error | an answer in the client's dialect |
+
+mod admit;
+mod arrival;
+mod decode;
+mod expiry;
+mod forward;
+mod headers;
+mod ids;
+mod read;
+mod refuse;
+mod relay;
+mod settle;
+mod space;
+mod upstreams;
+mod walk;
+
+pub use expiry::{ExpiredKeys, KeyExpiry, expire_keys};
+pub use upstreams::PeerTimeouts;
+
+use crate::domain::BudgetMode;
+use crate::domain::time::Clock;
+use crate::ledger::{Journal, Settle};
+use crate::limits::Counters;
+use crate::metering::Pricing;
+use crate::snapshot::Snapshot;
+use crate::telemetry::{InFlight as Underway, Metrics, RequestLog};
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use pingora::proxy::{ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora_core::connectors::ConnectorOptions;
+use pingora_core::connectors::http::Connector;
+use pingora_limits::rate::Rate;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// What the gateway uses of the world.
+#[derive(Clone)]
+pub struct Ports {
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    pub counters: Arc<dyn Counters>,
+    pub journal: Arc<dyn Journal>,
+    pub pricing: Arc<Pricing>,
+    pub clock: Arc<dyn Clock>,
+    pub metrics: Arc<Metrics>,
+    pub expiry: KeyExpiry,
+    pub readiness: Arc<dyn Readiness>,
+    /// `None` = requests leave no line.
+    pub request_log: Option<Arc<RequestLog>>,
+}
+
+impl fmt::Debug for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ports").finish_non_exhaustive()
+    }
+}
+
+/// Whether the process can serve, as `/readyz` tells it.
+#[async_trait]
+pub trait Readiness: Send + Sync {
+    /// All good, and a JSON object of each dependency.
+    async fn report(&self) -> (bool, String);
+}
+
+/// How the gateway behaves.
+#[derive(Clone, Debug)]
+pub struct GatewaySettings {
+    pub request_timeout: Duration,
+    pub max_request_timeout: Duration,
+    /// Longest silence of an upstream, and of a client that does not read.
+    pub idle_timeout: Duration,
+    /// How long an unused upstream connection is kept.
+    pub upstream_keepalive: Duration,
+    /// How long an unused client connection is kept.
+    pub client_keepalive: Duration,
+    pub connect_timeout: Duration,
+    pub body_limit: u64,
+    pub upload_limit: u64,
+    pub body_memory: u64,
+    pub body_timeout: Duration,
+    pub log_body_limit: usize,
+    /// Requests at once; more are refused with 503.
+    pub max_in_flight: u64,
+    pub cors: bool,
+    pub remove_user_agent: bool,
+    pub budget_mode: BudgetMode,
+    pub allow_unpriced: bool,
+    pub durable_to_disk: bool,
+    pub refusals_per_key_per_minute: u32,
+    pub anonymous_refusals_per_minute: u32,
+    /// Configured base URLs by provider name.
+    pub base_urls: HashMap<String, String>,
+}
+
+/// The proxy face.
+pub struct Gateway {
+    ports: Ports,
+    settings: GatewaySettings,
+    sink: Arc<dyn Settle>,
+    connector: Connector,
+    upstreams: upstreams::Upstreams,
+    memory: read::BodyMemory,
+    refusals: Rate,
+    draining: Arc<AtomicBool>,
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Requests in flight, for whoever waits for the last one.
+#[derive(Clone, Debug)]
+pub struct InFlight {
+    metrics: Arc<Metrics>,
+    draining: Arc<AtomicBool>,
+}
+
+impl InFlight {
+    pub fn count(&self) -> u64 {
+        self.metrics.in_flight()
+    }
+    /// From now on connections are closed after their request.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+}
+
+impl Gateway {
+    pub fn new(ports: Ports, settings: GatewaySettings, connector: ConnectorOptions) -> Self {
+        let sink = settle::Sink {
+            journal: ports.journal.clone(),
+            counters: ports.counters.clone(),
+            clock: ports.clock.clone(),
+        };
+        let timeouts = PeerTimeouts { connect: settings.connect_timeout, keepalive: settings.upstream_keepalive };
+        Self {
+            sink: Arc::new(sink),
+            connector: Connector::new(Some(connector)),
+            upstreams: upstreams::Upstreams::new(timeouts),
+            memory: read::BodyMemory::new(settings.body_memory),
+            refusals: Rate::new(Duration::from_secs(60)),
+            draining: Arc::default(),
+            ports,
+            settings,
+        }
+    }
+
+    pub fn in_flight(&self) -> InFlight {
+        InFlight { metrics: self.ports.metrics.clone(), draining: self.draining.clone() }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    /// Counts the request as long as it lives, panics included.
+    type CTX = Underway;
+
+    fn new_ctx(&self) -> Self::CTX {
+        self.ports.metrics.enter()
+    }
+
+    /// The whole walk happens here: the answer is sent, or the connection is to be cut.
+    async fn request_filter(&self, session: &mut Session, _ctx: &mut Self::CTX) -> pingora::Result<bool> {
+        let keepalive =
+            if self.draining.load(Ordering::Acquire) { None } else { Some(self.settings.client_keepalive.as_secs()) };
+        session.set_keepalive(keepalive);
+        walk::walk(self, session).await.map(|()| true)
+    }
+
+    /// Never asked: `request_filter` answers every request.
+    async fn upstream_peer(&self, _session: &mut Session, _ctx: &mut Self::CTX) -> pingora::Result<Box<HttpPeer>> {
+        Err(pingora::Error::new(pingora::ErrorType::InternalError))
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Self::CTX, _error: &pingora::Error) -> bool {
+        true
+    }
+
+    /// Reached only when a connection is to be cut: nothing may be appended to what was sent.
+    async fn fail_to_proxy(
+        &self,
+        _session: &mut Session,
+        _error: &pingora::Error,
+        _ctx: &mut Self::CTX,
+    ) -> pingora::proxy::FailToProxy {
+        pingora::proxy::FailToProxy { error_code: 0, can_reuse_downstream: false }
+    }
+}

@@ -1,1 +1,118 @@
-//! (to come)
+//! Listeners and their end: the proxy on Pingora, the admin API on axum, and a stop that loses nothing.
+
+mod admin;
+mod drain;
+mod tls;
+
+use crate::gateway::{Gateway, InFlight};
+use pingora::apps::HttpServerOptions;
+use pingora::listeners::ListenerConfig;
+use pingora::listeners::tls::TlsSettings;
+use pingora::prelude::Server;
+use pingora::server::configuration::ServerConf;
+use pingora::services::background::background_service;
+use pingora_core::protocols::l4::stream::L4BufferSettings;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use drain::BeforeExit;
+
+/// Of each client connection, bytes.
+const READ_BUFFER: usize = 16 * 1024;
+const WRITE_BUFFER: usize = 8 * 1024;
+
+/// Where and how to listen.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    pub proxy_listen: SocketAddr,
+    pub admin_listen: SocketAddr,
+    /// Certificate and key files (PEM), when a listener speaks TLS.
+    pub proxy_tls: Option<(String, String)>,
+    pub admin_tls: Option<(String, String)>,
+    /// Where `/metrics` is served without a secret, if anywhere.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Worker threads of the proxy; 0 = one per core.
+    pub threads: usize,
+    /// Idle upstream connections kept in all.
+    pub upstream_keepalive: usize,
+    pub client_keepalive: Duration,
+    pub drain_timeout: Duration,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error("{key}: cannot listen on {address}: {source}")]
+    Listen { key: &'static str, address: SocketAddr, source: std::io::Error },
+    #[error("{key}: the certificate or key cannot be used: {reason}")]
+    Tls { key: &'static str, reason: String },
+}
+
+/// Pingora's own settings from ours.
+pub fn server_conf(settings: &ServerSettings) -> ServerConf {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    ServerConf {
+        threads: if settings.threads == 0 { cores } else { settings.threads },
+        work_stealing: true,
+        upstream_keepalive_pool_size: settings.upstream_keepalive,
+        // The drain service ends the process as soon as the last request is done; this is only the outer bound.
+        grace_period_seconds: Some(settings.drain_timeout.as_secs() + 10),
+        graceful_shutdown_timeout_seconds: Some(1),
+        daemon: false,
+        ..ServerConf::default()
+    }
+}
+
+/// Serves until the process is told to stop. Returns only when it could not start.
+pub fn run(
+    settings: &ServerSettings,
+    conf: ServerConf,
+    gateway: Gateway,
+    admin: axum::Router,
+    open_metrics: axum::Router,
+    before_exit: Arc<dyn BeforeExit>,
+) -> Result<(), ServerError> {
+    // Bound here so that a mistake is one clear line, and so that port 0 can be answered with the port taken.
+    let proxy_address = free_address("proxy.listen", settings.proxy_listen)?.to_string();
+    let admin_service =
+        admin::AdminService::bind("admin.listen", settings.admin_listen, settings.admin_tls.as_ref(), admin)?;
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    server.bootstrap();
+    let in_flight: InFlight = gateway.in_flight();
+    let mut proxy = pingora::proxy::http_proxy_service(&server.configuration, gateway);
+    if let Some(app) = proxy.app_logic_mut() {
+        let mut options = HttpServerOptions::default();
+        options.h2c = true;
+        options.h2_idle_timeout = Some(settings.client_keepalive);
+        app.server_options = Some(options);
+    }
+    // Head and body of a small answer leave in one write; reads need no more than this either.
+    let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
+    let listener = match &settings.proxy_tls {
+        None => ListenerConfig::tcp(&proxy_address),
+        Some((cert, key)) => {
+            let tls = TlsSettings::intermediate(cert, key);
+            let mut tls = tls.map_err(|e| ServerError::Tls { key: "proxy.tls_cert", reason: e.to_string() })?;
+            tls.enable_h2();
+            ListenerConfig::tcp(&proxy_address).tls(tls)
+        }
+    };
+    proxy.add_listener(listener.l4_buffer(buffers));
+    tracing::info!(listener = "proxy", address = %proxy_address, "listening");
+    server.add_service(proxy);
+    if let Some(address) = settings.metrics_listen {
+        let service = admin::AdminService::bind("telemetry.metrics_listen", address, None, open_metrics)?;
+        server.add_service(background_service("metrics", service));
+    }
+    server.add_service(background_service("admin", admin_service));
+    let drain = drain::DrainService::new(in_flight, settings.drain_timeout, before_exit);
+    server.add_service(background_service("drain", drain));
+    server.run_forever()
+}
+
+/// Checks that an address can be listened on, and turns port 0 into a free port.
+fn free_address(key: &'static str, address: SocketAddr) -> Result<SocketAddr, ServerError> {
+    let listen = |source| ServerError::Listen { key, address, source };
+    let listener = TcpListener::bind(address).map_err(listen)?;
+    listener.local_addr().map_err(listen)
+}

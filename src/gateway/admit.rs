@@ -1,0 +1,212 @@
+//! From a known caller and a read body to an admitted request: path, setting, model, price, limits, journal.
+
+use super::Gateway;
+use super::arrival::Arrival;
+use super::refuse::GatewayError;
+use super::settle;
+use crate::auth::paths;
+use crate::domain::{BudgetMode, Key, Money, Setting, UsageSource};
+use crate::ledger::Booking;
+use crate::limits::{Ask, RateState, Refusal, Rules, Verdict};
+use crate::metering::Price;
+use crate::providers::{Billing, Call, Endpoint, Provider};
+use crate::snapshot::Snapshot;
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A request that is worth asking the counters about.
+#[derive(Debug)]
+pub(super) struct Planned {
+    pub(super) key: Arc<Key>,
+    pub(super) setting: Arc<Setting>,
+    pub(super) provider: &'static dyn Provider,
+    pub(super) endpoint: Endpoint,
+    pub(super) call: Call,
+}
+
+/// Only [`admit`] makes one: money is held, the journal knows, exactly one event will follow.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) planned: Planned,
+    pub(super) booking: Booking,
+    pub(super) price: Option<Price>,
+    pub(super) rate: Option<RateState>,
+}
+
+/// What the client wants its event to carry.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    pub(super) custom_id: Box<str>,
+    pub(super) metadata: Option<Box<RawValue>>,
+}
+
+/// The key's own verdict, before anything is read.
+pub(super) fn key_is_usable(g: &Gateway, key: &Key, arrival: &Arrival) -> Result<(), GatewayError> {
+    if key.revoked {
+        return Err(GatewayError::Revoked);
+    }
+    if key.expires_at().is_some_and(|end| end <= arrival.now) {
+        g.ports.expiry.expire(key.id);
+        return Err(GatewayError::Expired);
+    }
+    Ok(())
+}
+
+/// The key's settings of this provider, in the key's order.
+pub(super) fn fitting_settings(
+    snapshot: &Snapshot,
+    key: &Key,
+    provider: &str,
+) -> Result<Vec<Arc<Setting>>, GatewayError> {
+    let fitting: Vec<Arc<Setting>> = key
+        .setting_ids
+        .iter()
+        .filter_map(|id| snapshot.setting(*id))
+        .filter(|setting| &*setting.provider == provider)
+        .cloned()
+        .collect();
+    if fitting.is_empty() { Err(GatewayError::NoSetting) } else { Ok(fitting) }
+}
+
+pub(super) fn path_is_allowed(key: &Key, arrival: &Arrival) -> Result<(), GatewayError> {
+    let allowed = paths::may_call(&key.allowed_paths, arrival.method.as_str(), &arrival.path);
+    if allowed { Ok(()) } else { Err(GatewayError::PathNotAllowed) }
+}
+
+/// The one setting whose credential, URL and prices are all used: the first that permits the model,
+/// or any of them when the key rotates.
+pub(super) fn choose_setting(
+    key: &Key,
+    fitting: &[Arc<Setting>],
+    model: &str,
+    arrival: &Arrival,
+) -> Result<Arc<Setting>, GatewayError> {
+    let permits = |setting: &&Arc<Setting>| model.is_empty() || setting.allows_model(model);
+    let permitted: Vec<&Arc<Setting>> = fitting.iter().filter(permits).collect();
+    // The tail of an event id is random.
+    let turn = if key.rotation {
+        arrival.event_id.as_bytes().iter().skip(12).fold(0, |n, b| n * 256 + usize::from(*b))
+    } else {
+        0
+    };
+    let index = turn.checked_rem(permitted.len()).ok_or(GatewayError::ModelNotAllowed)?;
+    permitted.get(index).map(|s| Arc::clone(s)).ok_or(GatewayError::ModelNotAllowed)
+}
+
+/// Takes from every limit of the key in one step, then makes the promise of one event.
+pub(super) async fn admit(
+    g: &Gateway,
+    planned: Planned,
+    wishes: Wishes,
+    body: &Bytes,
+    arrival: &Arrival,
+) -> Result<Admitted, GatewayError> {
+    let rules = Rules::of(&planned.key, g.settings.budget_mode);
+    let price = price_of(g, &planned, arrival);
+    let unpriced = match planned.endpoint.billing {
+        Billing::Free => false,
+        Billing::Usage => price.is_none(),
+        Billing::Unpriced => true,
+    };
+    if unpriced && rules.has_budget() && !g.settings.allow_unpriced {
+        return Err(GatewayError::NotPriced);
+    }
+    let taken =
+        if rules.is_empty() { None } else { Some(take(g, &planned, rules, price.as_ref(), body, arrival).await?) };
+    let event = settle::opening(&planned, wishes, price.as_ref(), unpriced, body.len(), arrival);
+    match Booking::open(event, g.sink.clone()) {
+        Ok(booking) => Ok(Admitted { planned, booking, price, rate: taken.and_then(|t| t.rate) }),
+        Err(error) => {
+            tracing::error!(%error, "request refused: the journal cannot take it");
+            if let Some(taken) = taken {
+                g.ports.counters.release(&taken.ask);
+            }
+            Err(GatewayError::JournalUnavailable)
+        }
+    }
+}
+
+fn price_of(g: &Gateway, planned: &Planned, arrival: &Arrival) -> Option<Price> {
+    if planned.endpoint.billing != Billing::Usage {
+        return None;
+    }
+    g.ports.pricing.price(planned.provider.name(), &planned.call.model, arrival.now, planned.setting.cost_map.as_ref())
+}
+
+/// What the counters granted.
+struct Taken {
+    ask: Ask,
+    rate: Option<RateState>,
+}
+
+async fn take(
+    g: &Gateway,
+    planned: &Planned,
+    rules: Rules,
+    price: Option<&Price>,
+    body: &Bytes,
+    arrival: &Arrival,
+) -> Result<Taken, GatewayError> {
+    let mut ask = Ask {
+        key: planned.key.id,
+        rules,
+        event: arrival.event_id,
+        now: arrival.now,
+        hold: first_hold(planned, rules, price, body)?,
+        hold_expires: arrival.now.plus(g.settings.max_request_timeout + Duration::from_secs(60)),
+    };
+    let mut verdict = g.ports.counters.admit(&ask).await.map_err(|_| GatewayError::CountersUnavailable)?;
+    // The cheap upper bound did not fit: count exactly before saying no. Only requests near a limit pay for this.
+    if let (Verdict::Refused(refusal), Some(price), BudgetMode::Reserve) = (verdict, price, rules.mode)
+        && has_room_for_less(refusal)
+    {
+        let counted = counted_hold(planned, price, body).await;
+        if counted < ask.hold {
+            ask.hold = counted;
+            verdict = g.ports.counters.admit(&ask).await.map_err(|_| GatewayError::CountersUnavailable)?;
+        }
+    }
+    match verdict {
+        Verdict::Admitted { rate } => Ok(Taken { ask, rate }),
+        Verdict::Refused(Refusal::Rate { state }) => Err(GatewayError::Rate { state }),
+        Verdict::Refused(Refusal::WindowBudget { retry_after, .. }) => Err(GatewayError::WindowBudget { retry_after }),
+        Verdict::Refused(Refusal::TotalBudget { exhausted: true }) => {
+            g.ports.expiry.expire(planned.key.id);
+            Err(GatewayError::TotalBudgetExhausted)
+        }
+        Verdict::Refused(Refusal::TotalBudget { exhausted: false }) => Err(GatewayError::TotalBudgetFull),
+    }
+}
+
+const fn has_room_for_less(refusal: Refusal) -> bool {
+    matches!(refusal, Refusal::WindowBudget { exhausted: false, .. } | Refusal::TotalBudget { exhausted: false })
+}
+
+/// What to set aside at first: an upper bound that costs nothing to compute.
+fn first_hold(planned: &Planned, rules: Rules, price: Option<&Price>, body: &[u8]) -> Result<Money, GatewayError> {
+    let Some(price) = price.filter(|_| rules.has_budget()) else { return Ok(Money::ZERO) };
+    let limits = price.limits();
+    let worst = || planned.provider.worst_case(&planned.endpoint, &planned.call, body, &limits);
+    match rules.mode {
+        BudgetMode::Observe => Ok(Money::ZERO),
+        BudgetMode::Strict => worst().map(|usage| price.ceiling(&usage)).ok_or(GatewayError::Unbounded),
+        BudgetMode::Reserve => Ok(match worst() {
+            Some(usage) => price.ceiling(&usage),
+            None => price.cost(&planned.provider.estimate(&planned.endpoint, &planned.call, body, &limits)),
+        }),
+    }
+}
+
+/// The prompt counted by tokenizer plus the output bound. Milliseconds of work for a long prompt, so not on a listener's thread.
+async fn counted_hold(planned: &Planned, price: &Price, body: &Bytes) -> Money {
+    let (provider, endpoint, call) = (planned.provider, planned.endpoint.clone(), planned.call.clone());
+    let (price, body) = (price.clone(), body.clone());
+    let count = tokio::task::spawn_blocking(move || {
+        let usage = provider.estimate(&endpoint, &call, &body, &price.limits());
+        debug_assert!(usage.source == UsageSource::Estimated);
+        price.cost(&usage)
+    });
+    count.await.unwrap_or(Money::MAX)
+}

@@ -1,0 +1,112 @@
+//! What is known of a request before anybody looks at its key: time, path, ids, deadlines, wishes.
+
+use super::{Gateway, headers, ids};
+use crate::domain::{EventId, UnixMillis, duration};
+use crate::gateway::refuse::GatewayError;
+use http::{HeaderMap, HeaderValue, Method};
+use pingora::http::RequestHeader;
+use serde_json::value::RawValue;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Longest `x-custom-event-id` and `x-metadata` that are kept, bytes.
+const LONGEST_CUSTOM_ID: usize = 1024;
+const LONGEST_METADATA: usize = 16 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) started: Instant,
+    pub(super) now: UnixMillis,
+    pub(super) event_id: EventId,
+    /// The caller's own id when it is sane, else the event's.
+    pub(super) request_id: Box<str>,
+    pub(super) method: Method,
+    pub(super) path: Box<str>,
+    pub(super) allow_origin: Option<HeaderValue>,
+}
+
+impl Arrival {
+    pub(super) fn new(g: &Gateway, head: &RequestHeader) -> Self {
+        let now = g.ports.clock.now();
+        let event_id = ids::event_id(now);
+        let request_id = match headers::sane_request_id(&head.headers) {
+            Some(id) => id.into(),
+            None => event_id.to_string().into(),
+        };
+        let allow_origin = g.settings.cors.then(|| head.headers.get(http::header::ORIGIN).cloned()).flatten();
+        Self {
+            started: Instant::now(),
+            now,
+            event_id,
+            request_id,
+            method: head.method.clone(),
+            path: head.uri.path().into(),
+            allow_origin,
+        }
+    }
+
+    /// When the request must be over: `x-request-timeout` up to the configured maximum, else the default.
+    pub(super) fn deadline(&self, g: &Gateway, headers: &HeaderMap) -> Result<Instant, GatewayError> {
+        let timeout = match headers.get("x-request-timeout") {
+            None => g.settings.request_timeout,
+            Some(value) => value
+                .to_str()
+                .ok()
+                .and_then(duration::parse)
+                .filter(|t| *t > Duration::ZERO)
+                .ok_or(GatewayError::BadTimeout)?
+                .min(g.settings.max_request_timeout),
+        };
+        Ok(self.started + timeout)
+    }
+}
+
+/// `x-custom-event-id`, cut to a storable length.
+pub(super) fn custom_id(headers: &HeaderMap) -> Box<str> {
+    let Some(value) = headers.get("x-custom-event-id") else { return Box::default() };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    cut(&text, LONGEST_CUSTOM_ID).into()
+}
+
+/// `x-metadata`: its JSON when it is JSON, else the text as a JSON string.
+pub(super) fn metadata(headers: &HeaderMap) -> Option<Box<RawValue>> {
+    let text = String::from_utf8_lossy(headers.get("x-metadata")?.as_bytes()).into_owned();
+    if text.len() <= LONGEST_METADATA
+        && let Ok(json) = RawValue::from_string(text.clone())
+    {
+        return Some(json);
+    }
+    serde_json::value::to_raw_value(cut(&text, LONGEST_METADATA)).ok()
+}
+
+/// The longest prefix of at most `limit` bytes that ends between characters.
+fn cut(text: &str, limit: usize) -> &str {
+    let end = (0..=limit.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+    text.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(name: &'static str, value: &[u8]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_bytes(value).unwrap());
+        headers
+    }
+
+    #[test]
+    fn metadata_is_json_or_a_string() {
+        assert_eq!(metadata(&with("x-metadata", br#"{"a":1}"#)).unwrap().get(), r#"{"a":1}"#);
+        assert_eq!(metadata(&with("x-metadata", b"plain")).unwrap().get(), r#""plain""#);
+        assert!(metadata(&HeaderMap::new()).is_none());
+    }
+
+    #[test]
+    fn custom_ids_are_cut_between_characters() {
+        let long = "é".repeat(LONGEST_CUSTOM_ID);
+        let id = custom_id(&with("x-custom-event-id", long.as_bytes()));
+        assert_eq!(id.len(), LONGEST_CUSTOM_ID);
+        assert!(id.chars().all(|c| c == 'é'));
+    }
+}

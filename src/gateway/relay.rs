@@ -1,0 +1,402 @@
+//! Hands the answer to the client: small JSON as a whole, everything else piece by piece as it comes.
+//! In both cases the event is in the journal before the last byte leaves.
+
+use super::Gateway;
+use super::admit::Planned;
+use super::arrival::Arrival;
+use super::decode::Decoder;
+use super::forward::{Answer, Patience};
+use super::headers::{self, Stamp, StillTrue};
+use super::refuse::GatewayError;
+use super::settle::{self, Booked, Outcome, ResponseLog};
+use crate::ledger::Booking;
+use crate::metering::Price;
+use crate::providers::{Billing, Ending, Progress, Reading, ResponseMeter};
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::HttpTask;
+use pingora::proxy::Session;
+use pingora_core::protocols::http::client::HttpSession;
+use tokio::time::Instant;
+
+/// JSON answers up to this size are held until they are whole, so that their cost can be told in the head.
+const HELD_WHOLE: usize = 256 * 1024;
+
+/// How the client's side of the exchange ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Delivery {
+    Whole,
+    ClientGone,
+    /// The stream was cut after its head was sent; the connection must not be reused.
+    Cut,
+    /// Nothing was sent yet: the caller refuses in the client's dialect.
+    Unsent(Unsent),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Unsent {
+    Broken,
+    TimedOut,
+}
+
+/// What the walk wants to know afterwards.
+#[derive(Debug)]
+pub(super) struct Delivered {
+    pub(super) delivery: Delivery,
+    pub(super) status: u16,
+    pub(super) booked: Booked,
+    pub(super) first_byte: Option<Instant>,
+}
+
+/// One answer on its way.
+pub(super) struct Relay<'a> {
+    g: &'a Gateway,
+    arrival: &'a Arrival,
+    planned: &'a Planned,
+    price: Option<&'a Price>,
+    /// `None` once closed.
+    booking: Option<Booking>,
+    client: &'a mut Session,
+    upstream: HttpSession,
+    /// The exchange with the upstream ended as both sides agreed.
+    reusable: bool,
+    patience: Patience,
+    meter: Box<dyn ResponseMeter>,
+    decoder: Decoder,
+    log: ResponseLog,
+    status: u16,
+    upstream_request_id: Box<str>,
+    booked: Option<Booked>,
+    /// The client takes the cost as an HTTP/2 trailer.
+    trailer: bool,
+    out: Vec<Bytes>,
+}
+
+/// What comes next from the upstream.
+enum Next {
+    Piece(Bytes, bool),
+    End,
+    Broken,
+    TimedOut,
+    ClientGone,
+}
+
+/// What a relay starts from.
+pub(super) struct Start<'a> {
+    pub(super) arrival: &'a Arrival,
+    pub(super) planned: &'a Planned,
+    pub(super) price: Option<&'a Price>,
+    pub(super) booking: Booking,
+    /// The client's own body, counted when the answer does not report usage.
+    pub(super) request: &'a Bytes,
+    pub(super) patience: Patience,
+    pub(super) stamp: Stamp,
+}
+
+pub(super) async fn relay(g: &Gateway, start: Start<'_>, answer: Answer, client: &mut Session) -> Delivered {
+    let Start { arrival, planned, price, booking, request, patience, stamp } = start;
+    let status = answer.status();
+    let Answer { session, peer } = answer;
+    let none = HeaderMap::new();
+    let headers = session.response_header().map_or(&none, |head| &head.headers);
+    let event_stream = content_type_is(headers, b"text/event-stream");
+    let held = !event_stream
+        && content_type_is(headers, b"application/json")
+        && content_length(headers).is_none_or(|n| n <= HELD_WHOLE as u64);
+    let meter = planned.provider.meter(&planned.endpoint, &planned.call, status, headers, request);
+    let log = ResponseLog::new(planned.key.log_response, event_stream, g.settings.log_body_limit);
+    let mut relay = Relay {
+        g,
+        arrival,
+        decoder: Decoder::of(headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes)),
+        upstream_request_id: headers.get("x-request-id").and_then(|v| v.to_str().ok()).unwrap_or_default().into(),
+        planned,
+        price,
+        booking: Some(booking),
+        trailer: client.is_http2() && wants_trailers(client),
+        client,
+        upstream: session,
+        reusable: true,
+        patience,
+        meter,
+        log,
+        status,
+        booked: None,
+        out: Vec::with_capacity(2),
+    };
+    let delivered = if held { relay.held(stamp).await } else { relay.streamed(stamp, event_stream, Vec::new()).await };
+    let Relay { upstream, reusable, .. } = relay;
+    if delivered.delivery == Delivery::Whole && reusable {
+        g.connector.release_http_session(upstream, &*peer, Some(g.settings.upstream_keepalive)).await;
+    }
+    delivered
+}
+
+impl Relay<'_> {
+    /// The upstream's head as the client gets it.
+    fn head(&self, stamp: &Stamp, still: StillTrue) -> pingora::Result<ResponseHeader> {
+        match self.upstream.response_header() {
+            Some(head) => headers::response_head(head, stamp, still),
+            None => Err(pingora::Error::new(pingora::ErrorType::InternalError)),
+        }
+    }
+
+    async fn next(&mut self) -> Next {
+        tokio::select! {
+            biased;
+            piece = self.upstream.read_response_body() => match piece {
+                Ok(Some(piece)) => { let done = self.upstream.response_done(); Next::Piece(piece, done) }
+                Ok(None) => Next::End,
+                Err(e) if *e.etype() == pingora::ErrorType::ReadTimedout => Next::TimedOut,
+                Err(_) => Next::Broken,
+            },
+            _ = self.client.downstream_session.read_body_or_idle(true) => Next::ClientGone,
+            () = tokio::time::sleep_until(self.patience.next()) => Next::TimedOut,
+        }
+    }
+
+    /// Collects the body, books it, then sends head and body in one write.
+    async fn held(&mut self, mut stamp: Stamp) -> Delivered {
+        let mut pieces: Vec<Bytes> = Vec::with_capacity(1);
+        let mut total = 0;
+        loop {
+            match self.next().await {
+                Next::Piece(piece, done) => {
+                    total += piece.len();
+                    pieces.push(piece);
+                    if done {
+                        break;
+                    }
+                    if total > HELD_WHOLE {
+                        return self.streamed(stamp, false, pieces).await;
+                    }
+                }
+                Next::End => break,
+                Next::ClientGone => return self.aborted(Delivery::ClientGone, settle::CLIENT_CLOSED_REQUEST, None),
+                Next::Broken => {
+                    return self.aborted(Delivery::Unsent(Unsent::Broken), GatewayError::Upstream.status(), None);
+                }
+                Next::TimedOut => {
+                    return self.aborted(Delivery::Unsent(Unsent::TimedOut), GatewayError::Timeout.status(), None);
+                }
+            }
+        }
+        for piece in pieces {
+            self.take(piece);
+        }
+        self.finish_body();
+        let first_byte = Instant::now();
+        let booked = self.book(Ending::Complete).await;
+        if self.planned.endpoint.billing == Billing::Usage {
+            stamp.cost = Some(booked.cost.to_string());
+        }
+        let body = join(&mut self.out);
+        let still = StillTrue { length: false, encoding: self.decoder.is_identity() };
+        let Ok(mut head) = self.head(&stamp, still) else { return self.cut(first_byte) };
+        if !matches!(self.status, 204 | 304) && head.insert_header(CONTENT_LENGTH, body.len()).is_err() {
+            return self.cut(first_byte);
+        }
+        let tasks = if body.is_empty() {
+            vec![HttpTask::Header(Box::new(head), true)]
+        } else {
+            vec![HttpTask::Header(Box::new(head), false), HttpTask::Body(Some(body), true)]
+        };
+        let delivery = self.write(tasks).await;
+        Delivered { delivery, status: self.status, booked, first_byte: Some(first_byte) }
+    }
+
+    /// Sends the head at once and every piece as it comes. `early`: pieces that were already read.
+    async fn streamed(&mut self, stamp: Stamp, event_stream: bool, early: Vec<Bytes>) -> Delivered {
+        let first_byte = Instant::now();
+        let untouched = self.decoder.is_identity();
+        let still = StillTrue { length: !event_stream && untouched, encoding: untouched };
+        let http2 = self.client.is_http2();
+        let bodiless = self.upstream.response_done();
+        let built = self.head(&stamp, still).and_then(|mut head| {
+            if !bodiless && !matches!(self.status, 204 | 304) {
+                headers::frame_without_length(&mut head, http2)?;
+            }
+            Ok(head)
+        });
+        let Ok(head) = built else { return self.cut(first_byte) };
+        if bodiless && early.is_empty() {
+            self.finish_body();
+            let booked = self.book(Ending::Complete).await;
+            let delivery = self.write(vec![HttpTask::Header(Box::new(head), true)]).await;
+            return Delivered { delivery, status: self.status, booked, first_byte: Some(first_byte) };
+        }
+        let delivery = self.write(vec![HttpTask::Header(Box::new(head), false)]).await;
+        if delivery != Delivery::Whole {
+            return self.aborted(delivery, self.status, Some(first_byte));
+        }
+        for piece in early {
+            if let Some(gone) = self.pass(piece, false).await {
+                return self.aborted(gone, self.status, Some(first_byte));
+            }
+        }
+        loop {
+            let (piece, done) = match self.next().await {
+                Next::Piece(piece, done) => (piece, done),
+                Next::End => (Bytes::new(), true),
+                Next::ClientGone => return self.aborted(Delivery::ClientGone, self.status, Some(first_byte)),
+                Next::Broken => {
+                    return self.broken(event_stream, "the provider ended the stream early", first_byte).await;
+                }
+                Next::TimedOut => {
+                    return self.broken(event_stream, "the provider did not answer in time", first_byte).await;
+                }
+            };
+            if let Some(gone) = self.pass(piece, done).await {
+                return self.aborted(gone, self.status, Some(first_byte));
+            }
+            if done {
+                return self.aborted(Delivery::Whole, self.status, Some(first_byte));
+            }
+        }
+    }
+
+    /// One piece through decoder and meter to the client. The event is booked before a terminal marker or the end leaves.
+    async fn pass(&mut self, piece: Bytes, done: bool) -> Option<Delivery> {
+        let mut progress = if piece.is_empty() { Progress::More } else { self.take(piece) };
+        if done {
+            self.finish_body();
+            progress = Progress::Complete;
+        }
+        if progress == Progress::Complete && self.booked.is_none() {
+            let reading = self.meter.reading(Ending::Complete);
+            if reading.truncated {
+                self.out.extend(self.meter.broken_tail("the provider ended the stream early"));
+            }
+            self.log.add(&self.out);
+            self.book_reading(Ending::Complete, reading).await;
+        } else {
+            self.log.add(&self.out);
+        }
+        if self.out.is_empty() && !done {
+            return None;
+        }
+        let mut tasks: Vec<HttpTask> = self.out.drain(..).map(|b| HttpTask::Body(Some(b), false)).collect();
+        match (done, self.cost_trailer(), tasks.last_mut()) {
+            (false, ..) => {}
+            (true, Some(trailer), _) => tasks.push(HttpTask::Trailer(Some(Box::new(trailer)))),
+            (true, None, Some(HttpTask::Body(_, end))) => *end = true,
+            (true, None, _) => tasks.push(HttpTask::Done),
+        }
+        let delivery = self.write(tasks).await;
+        (delivery != Delivery::Whole).then_some(delivery)
+    }
+
+    fn take(&mut self, piece: Bytes) -> Progress {
+        match self.decoder.decode(piece) {
+            Some(plain) => self.meter.push(plain, &mut self.out),
+            None => Progress::More,
+        }
+    }
+
+    /// The upstream's body is over: what was held back comes out.
+    fn finish_body(&mut self) {
+        if let Some(rest) = self.decoder.finish() {
+            self.meter.push(rest, &mut self.out);
+        }
+        self.meter.end(&mut self.out);
+    }
+
+    fn cost_trailer(&self) -> Option<HeaderMap> {
+        let booked =
+            self.booked.as_ref().filter(|_| self.trailer && self.planned.endpoint.billing == Billing::Usage)?;
+        let cost = HeaderValue::from_str(&booked.cost.to_string()).ok()?;
+        Some(HeaderMap::from_iter([(HeaderName::from_static("x-tollgate-cost-usd"), cost)]))
+    }
+
+    async fn book(&mut self, ending: Ending) -> Booked {
+        let reading = self.meter.reading(ending);
+        self.log.add(&self.out);
+        self.book_reading(ending, reading).await
+    }
+
+    async fn book_reading(&mut self, ending: Ending, reading: Reading) -> Booked {
+        let booked = self.close(ending, reading, self.status);
+        if self.g.settings.durable_to_disk
+            && let Err(error) = self.g.ports.journal.synced(booked.position).await
+        {
+            tracing::error!(%error, "an event may not be on disk yet");
+        }
+        booked
+    }
+
+    fn close(&mut self, ending: Ending, reading: Reading, status: u16) -> Booked {
+        let outcome = Outcome {
+            status,
+            ending,
+            reading,
+            upstream_request_id: std::mem::take(&mut self.upstream_request_id),
+            response_log: self.log.take(),
+        };
+        let booked = match self.booking.take() {
+            Some(booking) => settle::close(booking, self.planned, self.price, outcome, &self.g.ports, self.arrival),
+            None => Booked::nothing(),
+        };
+        self.booked.get_or_insert(booked).clone()
+    }
+
+    /// Ends the exchange without more output: what was consumed is booked, unless it is already.
+    fn aborted(&mut self, delivery: Delivery, status: u16, first_byte: Option<Instant>) -> Delivered {
+        let booked = match &self.booked {
+            Some(booked) => booked.clone(),
+            None => {
+                let reading = self.meter.reading(Ending::Aborted);
+                self.close(Ending::Aborted, reading, status)
+            }
+        };
+        Delivered { delivery, status, booked, first_byte }
+    }
+
+    /// The upstream broke after the head was sent: an event stream is told so in its own words, anything else is cut.
+    async fn broken(&mut self, event_stream: bool, message: &str, first_byte: Instant) -> Delivered {
+        self.reusable = false;
+        let mut delivered = self.aborted(Delivery::Cut, self.status, Some(first_byte));
+        if event_stream && let Some(tail) = self.meter.broken_tail(message) {
+            delivered.delivery = self.write(vec![HttpTask::Body(Some(tail), true)]).await;
+        }
+        delivered
+    }
+
+    fn cut(&mut self, first_byte: Instant) -> Delivered {
+        self.aborted(Delivery::Cut, self.status, Some(first_byte))
+    }
+
+    async fn write(&mut self, tasks: Vec<HttpTask>) -> Delivery {
+        match self.client.downstream_session.response_duplex_vec(tasks).await {
+            Ok(_) => Delivery::Whole,
+            Err(_) => Delivery::ClientGone,
+        }
+    }
+}
+
+fn join(pieces: &mut Vec<Bytes>) -> Bytes {
+    match pieces.len() {
+        0 => Bytes::new(),
+        1 => pieces.pop().unwrap_or_default(),
+        _ => {
+            let joined = pieces.iter().flat_map(|p| p.iter().copied()).collect::<Vec<u8>>();
+            pieces.clear();
+            Bytes::from(joined)
+        }
+    }
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn content_type_is(headers: &HeaderMap, wanted: &[u8]) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return false };
+    let media = value.as_bytes().split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    media.eq_ignore_ascii_case(wanted)
+}
+
+fn wants_trailers(client: &Session) -> bool {
+    client.get_header_bytes(TE).split(|b| *b == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}

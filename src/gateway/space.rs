@@ -1,0 +1,71 @@
+//! Which URL space a request belongs to.
+
+use crate::providers::{self, Endpoint, Provider};
+use http::Method;
+
+#[derive(Debug)]
+pub(super) enum Space {
+    /// `GET /healthz` and `/api/health`.
+    Alive,
+    /// `GET /readyz`.
+    Ready,
+    /// `/api/providers/<name>/...`
+    Provider {
+        provider: &'static dyn Provider,
+        endpoint: Endpoint,
+    },
+    Unknown,
+}
+
+pub(super) fn of(method: &Method, path: &str) -> Space {
+    match path {
+        "/healthz" if method == Method::GET => Space::Alive,
+        "/api/health" if method == Method::GET || method == Method::POST => Space::Alive,
+        "/readyz" if method == Method::GET => Space::Ready,
+        _ => provider_space(method, path).unwrap_or(Space::Unknown),
+    }
+}
+
+fn provider_space(method: &Method, path: &str) -> Option<Space> {
+    // What a proxy in front or behind could read differently is not forwarded at all.
+    if path.split('/').any(is_dot_segment) {
+        return None;
+    }
+    let (provider, tail) = providers::by_path(path)?;
+    let endpoint = provider.endpoint(method, &tail)?;
+    Some(Space::Provider { provider, endpoint })
+}
+
+/// `.` or `..`, plain or percent-encoded.
+fn is_dot_segment(segment: &str) -> bool {
+    let mut dots = 0;
+    let mut rest = segment.as_bytes();
+    loop {
+        rest = match rest {
+            [] => return (1..=2).contains(&dots),
+            [b'.', rest @ ..] | [b'%', b'2', b'e' | b'E', rest @ ..] => rest,
+            _ => return false,
+        };
+        dots += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(path: &str) -> bool {
+        matches!(of(&Method::POST, path), Space::Provider { .. })
+    }
+
+    #[test]
+    fn dot_segments_never_reach_an_upstream() {
+        assert!(known("/api/providers/openai/v1/chat/completions"));
+        assert!(!known("/api/providers/openai/v1/../admin"));
+        assert!(!known("/api/providers/openai/v1/%2e%2E/admin"));
+        assert!(!known("/api/providers/openai/v1/.%2e/admin"));
+        assert!(!is_dot_segment("...") && !is_dot_segment("") && !is_dot_segment("%2e%2f") && is_dot_segment("%2E"));
+        assert!(!known("/api/providers/nobody/v1/chat/completions"));
+        assert!(!known("/api/providers/openai"));
+    }
+}

@@ -1,0 +1,533 @@
+//! The walk of a request, top to bottom.
+
+use super::Gateway;
+use super::admit::{self, Admitted, Planned, Wishes};
+use super::arrival::{self, Arrival};
+use super::forward::{self, Fault, Patience, Payload};
+use super::headers::{self, Stamp};
+use super::read::{self, BodyLimits, ReadBody, ReadError};
+use super::refuse::GatewayError;
+use super::relay::{self, Delivered, Delivery, Start, Unsent};
+use super::settle::{self, Booked, Outcome};
+use super::space::{self, Space};
+use crate::auth::{credential, digest};
+use crate::domain::{Event, EventFlag, Key, Money, Setting, Usage};
+use crate::ledger::Booking;
+use crate::metering::Price;
+use crate::providers::{Dialect, Ending, Endpoint, Provider, Reading};
+use crate::telemetry::{AbortedBy, Finished, RequestLine};
+use bytes::Bytes;
+use http::header::CONTENT_ENCODING;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::HttpTask;
+use pingora::proxy::Session;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A refused upload is read on for this long, so that the client gets to see the refusal.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// `Err` only when the connection must be cut.
+pub(super) async fn walk(g: &Gateway, session: &mut Session) -> pingora::Result<()> {
+    let arrival = Arrival::new(g, session.req_header());
+    if g.settings.cors && arrival.method == http::Method::OPTIONS && arrival.allow_origin.is_some() {
+        let head = headers::preflight(session.req_header())?;
+        return send(session, head, Bytes::new()).await;
+    }
+    match space::of(&arrival.method, &arrival.path) {
+        Space::Alive => answer(session, &arrival, 200, Bytes::new()).await,
+        Space::Ready => {
+            let (ready, report) = g.ports.readiness.report().await;
+            answer(session, &arrival, if ready { 200 } else { 503 }, report.into()).await
+        }
+        Space::Unknown => refuse(g, session, &arrival, Who::nobody(), GatewayError::NotFound).await,
+        Space::Provider { provider, endpoint } if g.ports.metrics.in_flight() > g.settings.max_in_flight => {
+            let who = Who { provider: Some(provider), template: endpoint.template, ..Who::default() };
+            refuse(g, session, &arrival, who, GatewayError::Overloaded).await
+        }
+        Space::Provider { provider, endpoint } => serve(g, session, arrival, provider, endpoint).await,
+    }
+}
+
+/// Who and what a refusal is about, as far as it is known by then.
+#[derive(Clone, Copy, Default)]
+struct Who<'a> {
+    key: Option<&'a Arc<Key>>,
+    provider: Option<&'static dyn Provider>,
+    template: &'static str,
+    model: &'a str,
+}
+
+impl Who<'_> {
+    fn nobody() -> Self {
+        Self::default()
+    }
+}
+
+async fn serve(
+    g: &Gateway,
+    session: &mut Session,
+    arrival: Arrival,
+    provider: &'static dyn Provider,
+    endpoint: Endpoint,
+) -> pingora::Result<()> {
+    let who = Who { provider: Some(provider), template: endpoint.template, ..Who::default() };
+    let deadline = match arrival.deadline(g, &session.req_header().headers) {
+        Ok(deadline) => deadline,
+        Err(error) => return refuse(g, session, &arrival, who, error).await,
+    };
+    let key = match identify(g, session) {
+        Ok(key) => key,
+        Err(error) => return refuse(g, session, &arrival, who, error).await,
+    };
+    let who = Who { key: Some(&key), ..who };
+    let fitting = match preconditions(g, session, &key, provider, &arrival) {
+        Ok(fitting) => fitting,
+        Err(error) => return refuse(g, session, &arrival, who, error).await,
+    };
+    let body = match request_body(g, session, &endpoint, &fitting).await {
+        Ok(body) => body,
+        Err(ReadError::Refused(error)) => return refuse(g, session, &arrival, who, error).await,
+        Err(ReadError::ClientGone) => return Err(cut()),
+    };
+    let bytes = body.as_ref().map(|b| b.bytes.clone()).unwrap_or_default();
+    let planned = match plan(session, &arrival, Arc::clone(&key), &fitting, provider, endpoint, &bytes) {
+        Ok(planned) => planned,
+        Err(error) => return refuse(g, session, &arrival, who, error).await,
+    };
+    let model = planned.call.model.clone();
+    let who = Who { model: &model, ..who };
+    let headers = &session.req_header().headers;
+    let wishes = Wishes { custom_id: arrival::custom_id(headers), metadata: arrival::metadata(headers) };
+    let admitted = match admit::admit(g, planned, wishes, &bytes, &arrival).await {
+        Ok(admitted) => admitted,
+        Err(error) => return refuse(g, session, &arrival, who, error).await,
+    };
+    let patience = Patience { deadline, idle: g.settings.idle_timeout };
+    let Admitted { planned, mut booking, price, rate } = admitted;
+    if planned.key.log_request {
+        booking.learn(|event| event.request = settle::logged_body(&bytes, g.settings.log_body_limit));
+    }
+    let serving = Serving { g, arrival: &arrival, planned: &planned, price: price.as_ref(), rate, request: &bytes };
+    let exchanged = serving.exchange(session, booking, body, patience).await;
+    serving.finish(session, exchanged).await
+}
+
+/// The key that the client presents.
+fn identify(g: &Gateway, session: &Session) -> Result<Arc<Key>, GatewayError> {
+    let raw = credential::presented_key(&session.req_header().headers).ok_or(GatewayError::NoKey)?;
+    let snapshot = g.ports.snapshot.load();
+    snapshot.key(&digest::digest(raw)).cloned().ok_or(GatewayError::UnknownKey)
+}
+
+/// Everything that can be said before the body is read.
+fn preconditions(
+    g: &Gateway,
+    session: &Session,
+    key: &Key,
+    provider: &'static dyn Provider,
+    arrival: &Arrival,
+) -> Result<Vec<Arc<Setting>>, GatewayError> {
+    admit::key_is_usable(g, key, arrival)?;
+    let fitting = admit::fitting_settings(&g.ports.snapshot.load(), key, provider.name())?;
+    admit::path_is_allowed(key, arrival)?;
+    let encoding = session.get_header_bytes(CONTENT_ENCODING).trim_ascii().to_ascii_lowercase();
+    if !matches!(&*encoding, b"" | b"identity") {
+        return Err(GatewayError::EncodedBody);
+    }
+    Ok(fitting)
+}
+
+/// Bodies that a rule must look at are read whole; others are streamed through.
+async fn request_body(
+    g: &Gateway,
+    session: &mut Session,
+    endpoint: &Endpoint,
+    fitting: &[Arc<Setting>],
+) -> Result<Option<ReadBody>, ReadError> {
+    let upload = !endpoint.json_body && session.get_header_bytes("content-type").starts_with(b"multipart/");
+    let model_matters = fitting.iter().any(|setting| !setting.allowed_models.is_empty());
+    let small = read::declared_length(session).is_some_and(|n| n <= 64 * 1024);
+    if upload && !small && !model_matters {
+        if read::declared_length(session).is_some_and(|n| n > g.settings.upload_limit) {
+            return Err(ReadError::Refused(GatewayError::BodyTooLarge { limit: g.settings.upload_limit }));
+        }
+        read::invite(session).await?;
+        return Ok(None);
+    }
+    let limits = BodyLimits { bytes: g.settings.body_limit, time: g.settings.body_timeout };
+    read::body(session, limits, &g.memory).await.map(Some)
+}
+
+fn plan(
+    session: &Session,
+    arrival: &Arrival,
+    key: Arc<Key>,
+    fitting: &[Arc<Setting>],
+    provider: &'static dyn Provider,
+    endpoint: Endpoint,
+    body: &Bytes,
+) -> Result<Planned, GatewayError> {
+    let call = provider
+        .read(&endpoint, &session.req_header().headers, body)
+        .map_err(|bad| GatewayError::BadRequest { message: bad.message, param: bad.param })?;
+    let setting = admit::choose_setting(&key, fitting, &call.model, arrival)?;
+    Ok(Planned { key, setting, provider, endpoint, call })
+}
+
+/// An admitted request on its way.
+struct Serving<'a> {
+    g: &'a Gateway,
+    arrival: &'a Arrival,
+    planned: &'a Planned,
+    price: Option<&'a Price>,
+    rate: Option<crate::limits::RateState>,
+    request: &'a Bytes,
+}
+
+/// How the exchange with the upstream went.
+struct Exchanged {
+    delivered: Delivered,
+    /// To be sent in place of an answer.
+    refusal: Option<GatewayError>,
+    /// Spent waiting for the upstream's head.
+    waited: Duration,
+}
+
+impl Serving<'_> {
+    /// Forward and relay. Whatever happens, the booking is closed when this returns.
+    async fn exchange(
+        &self,
+        session: &mut Session,
+        booking: Booking,
+        body: Option<ReadBody>,
+        patience: Patience,
+    ) -> Exchanged {
+        let (g, planned) = (self.g, self.planned);
+        let outbound = match planned.provider.prepare(&planned.endpoint, &planned.call, &planned.setting, self.request)
+        {
+            Ok(outbound) => outbound,
+            Err(incomplete) => return self.unanswered(booking, GatewayError::IncompleteSetting(incomplete.entry)),
+        };
+        let configured = g.settings.base_urls.get(planned.provider.name());
+        let configured = configured.map_or(planned.provider.default_base_url(), |url| planned.provider.base_url(url));
+        let base_url = outbound.base_url.as_deref().unwrap_or(configured);
+        let upstream = match g.upstreams.find(base_url).await {
+            Ok(upstream) => upstream,
+            Err(error) => {
+                tracing::warn!(provider = planned.provider.name(), %error, "no upstream");
+                return self.unanswered(booking, GatewayError::Connect);
+            }
+        };
+        let length = match &body {
+            Some(_) => Some(outbound.body.len() as u64),
+            None => read::declared_length(session),
+        };
+        let client_head = session.req_header();
+        let remove_user_agent = g.settings.remove_user_agent;
+        let head =
+            headers::request_head(client_head, &planned.endpoint, &upstream.base, &outbound, length, remove_user_agent);
+        let Ok(head) = head else { return self.unanswered(booking, GatewayError::Upstream) };
+        let payload = match &body {
+            Some(_) => Payload::Whole(outbound.body.clone()),
+            None => Payload::Streamed { limit: g.settings.upload_limit },
+        };
+        let sent_at = Instant::now();
+        let count = |state| g.ports.metrics.connected(state);
+        let answer = forward::forward(&g.connector, &upstream, head, payload, session, patience, &count).await;
+        let waited = sent_at.elapsed();
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(fault) => return self.faulted(booking, fault),
+        };
+        let status = answer.status();
+        if matches!(status, 401 | 403) {
+            tracing::warn!(setting.id = %planned.setting.id, status, "the provider refused a credential");
+            return self.unanswered(booking, GatewayError::UpstreamAuth);
+        }
+        let start = Start {
+            arrival: self.arrival,
+            planned,
+            price: self.price,
+            booking,
+            request: self.request,
+            patience,
+            stamp: self.stamp(),
+        };
+        let delivered = relay::relay(g, start, answer, session).await;
+        Exchanged { delivered, refusal: None, waited }
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp {
+            request_id: self.arrival.request_id.clone(),
+            allow_origin: self.arrival.allow_origin.clone(),
+            event_id: Some(self.arrival.event_id.to_string().into()),
+            provider: Some(self.planned.provider.name()),
+            model: Some(self.planned.call.model.clone()),
+            rate: self.rate,
+            cost: None,
+        }
+    }
+
+    /// Nothing came back and nothing was consumed.
+    fn unanswered(&self, booking: Booking, error: GatewayError) -> Exchanged {
+        let status = error.status();
+        let booked = self.book_fault(booking, status, Ending::Complete, Reading::default());
+        let delivered = Delivered { delivery: Delivery::Whole, status, booked, first_byte: None };
+        Exchanged { delivered, refusal: Some(error), waited: Duration::ZERO }
+    }
+
+    /// Nothing came back; when the request had been sent, its prompt may have been consumed and is booked as an estimate.
+    fn faulted(&self, booking: Booking, fault: Fault) -> Exchanged {
+        let error = match fault {
+            Fault::ClientGone { .. } => None,
+            Fault::Timeout { .. } => Some(GatewayError::Timeout),
+            Fault::Connect => Some(GatewayError::Connect),
+            Fault::Broken { .. } => Some(GatewayError::Upstream),
+            Fault::TooLarge { limit } => Some(GatewayError::BodyTooLarge { limit }),
+        };
+        let status = error.as_ref().map_or(settle::CLIENT_CLOSED_REQUEST, GatewayError::status);
+        // A connection that closed before any answer consumed nothing.
+        let consumed = fault.sent() && !matches!(fault, Fault::Broken { .. });
+        let reading = if consumed {
+            let planned = self.planned;
+            let no_head = http::HeaderMap::new();
+            let mut meter = planned.provider.meter(&planned.endpoint, &planned.call, 200, &no_head, self.request);
+            Reading { truncated: false, ..meter.reading(Ending::Aborted) }
+        } else {
+            Reading::default()
+        };
+        let ending = if fault == Fault::Connect { Ending::Complete } else { Ending::Aborted };
+        let booked = self.book_fault(booking, status, ending, reading);
+        let delivery = if error.is_some() { Delivery::Whole } else { Delivery::ClientGone };
+        let delivered = Delivered { delivery, status, booked, first_byte: None };
+        Exchanged { delivered, refusal: error, waited: Duration::ZERO }
+    }
+
+    fn book_fault(&self, booking: Booking, status: u16, ending: Ending, reading: Reading) -> Booked {
+        let outcome = Outcome { status, ending, reading, upstream_request_id: Box::default(), response_log: None };
+        settle::close(booking, self.planned, self.price, outcome, &self.g.ports, self.arrival)
+    }
+
+    /// Sends what is still to be sent, and tells metrics and log.
+    async fn finish(&self, session: &mut Session, exchanged: Exchanged) -> pingora::Result<()> {
+        let Exchanged { delivered, refusal, waited } = exchanged;
+        let refusal = refusal.or(match delivered.delivery {
+            Delivery::Unsent(Unsent::Broken) => Some(GatewayError::Upstream),
+            Delivery::Unsent(Unsent::TimedOut) => Some(GatewayError::Timeout),
+            _ => None,
+        });
+        self.report(&delivered, waited, refusal.as_ref());
+        if let Some(error) = refusal {
+            return send_error(session, &error, self.planned.provider.dialect(), &self.stamp()).await;
+        }
+        match delivered.delivery {
+            Delivery::Whole => Ok(()),
+            Delivery::ClientGone | Delivery::Cut | Delivery::Unsent(_) => Err(cut()),
+        }
+    }
+
+    fn report(&self, delivered: &Delivered, waited: Duration, refusal: Option<&GatewayError>) {
+        let (g, planned, arrival) = (self.g, self.planned, self.arrival);
+        let duration = arrival.started.elapsed();
+        let first_byte = delivered.first_byte.map(|at| at - arrival.started);
+        let booked = &delivered.booked;
+        let aborted = match delivered.delivery {
+            Delivery::ClientGone => Some(AbortedBy::Client),
+            Delivery::Cut => Some(AbortedBy::Upstream),
+            _ => refusal.and_then(GatewayError::aborted_by),
+        };
+        if let Some(by) = aborted {
+            g.ports.metrics.aborted(by);
+        }
+        g.ports.metrics.endpoint(planned.provider.name(), planned.endpoint.template).finished(&Finished {
+            status: delivered.status,
+            duration,
+            first_byte,
+            // What the gateway itself did before the upstream had the request and after its head was there.
+            overhead: first_byte.map(|t| t.saturating_sub(waited)),
+            usage: &booked.usage,
+            cost: booked.cost,
+            unpriced: booked.flags.contains(&EventFlag::Unpriced),
+        });
+        let Some(log) = &g.ports.request_log else { return };
+        let line = RequestLine {
+            request_id: &arrival.request_id,
+            event_id: Some(arrival.event_id),
+            key_id: Some(planned.key.id),
+            provider: planned.provider.name(),
+            model: &planned.call.model,
+            method: arrival.method.as_str(),
+            endpoint: planned.endpoint.template,
+            status: delivered.status,
+            duration,
+            first_byte,
+            prompt_tokens: booked.usage.prompt_tokens(),
+            completion_tokens: booked.usage.completion_tokens(),
+            cost: booked.cost,
+            flags: &booked.flags,
+            aborted,
+            refused: None,
+        };
+        log.write(&line, g.ports.clock.now());
+    }
+}
+
+/// A refusal before admission: answered, counted, and kept as an event when it is about a known key (within its allowance).
+async fn refuse(
+    g: &Gateway,
+    session: &mut Session,
+    arrival: &Arrival,
+    who: Who<'_>,
+    error: GatewayError,
+) -> pingora::Result<()> {
+    if let Some(reason) = error.reason() {
+        g.ports.metrics.refused(reason);
+    }
+    note(g, session, arrival, who, &error);
+    let rate = match &error {
+        GatewayError::Rate { state } => Some(*state),
+        _ => None,
+    };
+    let stamp = Stamp {
+        request_id: arrival.request_id.clone(),
+        allow_origin: arrival.allow_origin.clone(),
+        rate,
+        ..Stamp::default()
+    };
+    let dialect = who.provider.map_or(Dialect::OpenAi, Provider::dialect);
+    let sent = send_error(session, &error, dialect, &stamp).await;
+    report_refusal(g, arrival, who, &error);
+    sent
+}
+
+fn report_refusal(g: &Gateway, arrival: &Arrival, who: Who<'_>, error: &GatewayError) {
+    let duration = arrival.started.elapsed();
+    let provider = who.provider.map(Provider::name).unwrap_or_default();
+    if !provider.is_empty() {
+        g.ports.metrics.endpoint(provider, who.template).finished(&Finished {
+            status: error.status(),
+            duration,
+            first_byte: None,
+            overhead: Some(duration),
+            usage: &Usage::default(),
+            cost: Money::ZERO,
+            unpriced: false,
+        });
+    }
+    // Refusals of nobody in particular are counted only: anybody can cause any number of them.
+    let (Some(key), Some(log)) = (who.key, &g.ports.request_log) else { return };
+    let line = RequestLine {
+        request_id: &arrival.request_id,
+        event_id: None,
+        key_id: Some(key.id),
+        provider,
+        model: who.model,
+        method: arrival.method.as_str(),
+        endpoint: who.template,
+        status: error.status(),
+        duration,
+        first_byte: None,
+        prompt_tokens: 0,
+        completion_tokens: 0,
+        cost: Money::ZERO,
+        flags: &[EventFlag::Refused],
+        aborted: None,
+        refused: error.reason(),
+    };
+    log.write(&line, g.ports.clock.now());
+}
+
+/// Keeps a refusal as an event, at most so many per key and minute.
+fn note(g: &Gateway, session: &Session, arrival: &Arrival, who: Who<'_>, error: &GatewayError) {
+    let (seen, allowance) = match who.key {
+        Some(key) if error.is_rule_of_key() => {
+            (g.refusals.observe(key.id.as_bytes(), 1), g.settings.refusals_per_key_per_minute)
+        }
+        Some(_) => return,
+        None => (g.refusals.observe(&"nobody", 1), g.settings.anonymous_refusals_per_minute),
+    };
+    if seen > isize::try_from(allowance).unwrap_or(isize::MAX) {
+        return;
+    }
+    let headers = &session.req_header().headers;
+    g.ports.journal.note(Event {
+        id: arrival.event_id,
+        created_at: g.ports.clock.now(),
+        key_id: who.key.map(|key| key.id),
+        setting_id: None,
+        tags: who.key.map(|key| key.tags.to_vec()).unwrap_or_default(),
+        provider: who.provider.map(Provider::name).unwrap_or_default().into(),
+        model: who.model.into(),
+        status: error.status(),
+        method: arrival.method.as_str().into(),
+        path: arrival.path.clone(),
+        latency_ms: u64::try_from(arrival.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        cost: Money::ZERO,
+        usage: Usage::default(),
+        flags: vec![EventFlag::Refused],
+        custom_id: arrival::custom_id(headers),
+        user_id: Box::default(),
+        request_id: arrival.request_id.clone(),
+        upstream_request_id: Box::default(),
+        metadata: None,
+        request: None,
+        response: None,
+    });
+}
+
+async fn send_error(
+    session: &mut Session,
+    error: &GatewayError,
+    dialect: Dialect,
+    stamp: &Stamp,
+) -> pingora::Result<()> {
+    let body = error.body(dialect);
+    let mut head = ResponseHeader::build_no_case(error.status(), Some(12))?;
+    head.insert_header(http::header::CONTENT_TYPE, "application/json")?;
+    if let Some(seconds) = error.retry_after() {
+        head.insert_header(http::header::RETRY_AFTER, seconds)?;
+    }
+    if error.never_retry() {
+        head.insert_header("x-should-retry", "false")?;
+    }
+    stamp.apply(&mut head)?;
+    send(session, head, body).await
+}
+
+async fn answer(session: &mut Session, arrival: &Arrival, status: u16, body: Bytes) -> pingora::Result<()> {
+    let mut head = ResponseHeader::build_no_case(status, Some(4))?;
+    if !body.is_empty() {
+        head.insert_header(http::header::CONTENT_TYPE, "application/json")?;
+    }
+    head.insert_header("x-request-id", &*arrival.request_id)?;
+    send(session, head, body).await
+}
+
+/// An answer of our own. What the client is still sending is read on for a while: closing at once would destroy the answer.
+async fn send(session: &mut Session, mut head: ResponseHeader, body: Bytes) -> pingora::Result<()> {
+    let unread = !session.downstream_session.is_body_done();
+    if unread && !session.is_http2() {
+        session.set_keepalive(None);
+    }
+    if head.status != http::StatusCode::NO_CONTENT {
+        head.insert_header(http::header::CONTENT_LENGTH, body.len())?;
+    }
+    let tasks = if body.is_empty() {
+        vec![HttpTask::Header(Box::new(head), true)]
+    } else {
+        vec![HttpTask::Header(Box::new(head), false), HttpTask::Body(Some(body), true)]
+    };
+    session.downstream_session.response_duplex_vec(tasks).await?;
+    if unread {
+        // The answer is out; how the rest of the upload ends does not matter.
+        let _ = tokio::time::timeout(DRAIN, session.downstream_session.drain_request_body()).await.is_ok();
+    }
+    Ok(())
+}
+
+fn cut() -> Box<pingora::Error> {
+    pingora::Error::new_down(pingora::ErrorType::ConnectionClosed)
+}
