@@ -1,0 +1,3 @@
+//! Kills and outages: what a client received is what the ledger says.
+
+mod kill;

@@ -1,0 +1,296 @@
+//! The real program in a directory of its own, on ports of its own, with its log kept for inspection.
+
+use super::PATIENCE;
+use crate::upstream::Upstream;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How to start a gateway; everything else is its default.
+#[derive(Clone, Default)]
+pub struct Setup {
+    env: Vec<(String, String)>,
+}
+
+impl Setup {
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    pub async fn start(self, upstream: &Upstream) -> Gateway {
+        self.start_at(&upstream.url()).await
+    }
+
+    pub async fn start_at(self, upstream_url: &str) -> Gateway {
+        let setup = self.env("TOLLGATE_PROVIDERS_OPENAI_BASE_URL", upstream_url);
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut gateway = Gateway {
+            dir,
+            setup,
+            child: None,
+            proxy: String::new(),
+            admin: String::new(),
+            log: Arc::default(),
+            http: client(),
+        };
+        gateway.launch().await;
+        gateway
+    }
+}
+
+/// An HTTP/1.1 client that never follows redirects and never waits forever.
+fn client() -> reqwest::Client {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(PATIENCE)
+        .build()
+        .expect("an HTTP client")
+}
+
+pub struct Gateway {
+    dir: tempfile::TempDir,
+    setup: Setup,
+    child: Option<Child>,
+    /// `http://host:port` of the proxy.
+    pub proxy: String,
+    pub admin: String,
+    log: Arc<Mutex<Vec<String>>>,
+    pub http: reqwest::Client,
+}
+
+impl Gateway {
+    pub async fn start(upstream: &Upstream) -> Self {
+        Setup::default().start(upstream).await
+    }
+
+    async fn launch(&mut self) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        command
+            .arg("serve")
+            .current_dir(self.dir.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("TOLLGATE_PROXY_LISTEN", "127.0.0.1:0")
+            .env("TOLLGATE_ADMIN_LISTEN", "127.0.0.1:0")
+            .env("TOLLGATE_TELEMETRY_LOG_FORMAT", "json")
+            .envs(self.setup.env.iter().map(|(k, v)| (k, v)))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let (found, addresses) = std::sync::mpsc::channel();
+        let readers: [Box<dyn std::io::Read + Send>; 2] =
+            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        for reader in readers {
+            let (log, found) = (self.log.clone(), found.clone());
+            std::thread::spawn(move || {
+                for line in BufReader::new(reader).lines().map_while(Result::ok) {
+                    if let Some(address) = listening(&line) {
+                        let _ = found.send(address);
+                    }
+                    log.lock().push(line);
+                }
+            });
+        }
+        drop(found);
+        self.child = Some(child);
+        let log = self.log.clone();
+        let both = tokio::task::spawn_blocking(move || {
+            let (mut proxy, mut admin) = (None, None);
+            let deadline = Instant::now() + PATIENCE;
+            while proxy.is_none() || admin.is_none() {
+                match addresses.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                    Ok((listener, address)) if listener == "proxy" => proxy = Some(address),
+                    Ok((_, address)) => admin = Some(address),
+                    Err(_) => panic!("the gateway did not start:\n{}", log.lock().join("\n")),
+                }
+            }
+            (proxy.unwrap(), admin.unwrap())
+        });
+        let (proxy, admin) = both.await.expect("the gateway starts");
+        self.proxy = format!("http://{proxy}");
+        self.admin = format!("http://{admin}");
+        let http = self.http.clone();
+        let ready = format!("{}/readyz", self.proxy);
+        super::eventually("the gateway is ready", || async {
+            http.get(&ready).send().await.is_ok_and(|r| r.status() == 200)
+        })
+        .await;
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("running").id()
+    }
+
+    /// Everything the program wrote so far.
+    pub fn log(&self) -> String {
+        self.log.lock().join("\n")
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.pid().to_string()]).status().expect("kill");
+        assert!(status.success());
+    }
+
+    /// Kills without warning and waits until it is gone.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("running");
+        child.kill().expect("kill -9");
+        child.wait().expect("gone");
+    }
+
+    /// Asks it to stop and returns its exit code.
+    pub async fn stop(&mut self) -> Option<i32> {
+        self.signal("-TERM");
+        self.ended().await
+    }
+
+    pub fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    pub async fn ended(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("running");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = child.try_wait().expect("a status") {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "the gateway does not stop");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Starts again in the same directory, on new ports.
+    pub async fn restart(&mut self) {
+        self.launch().await;
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("{}/api/providers/openai{path}", self.proxy)
+    }
+
+    pub async fn admin(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self.http.request(method, format!("{}{path}", self.admin));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.expect("the admin API answers");
+        let status = response.status().as_u16();
+        let text = response.text().await.expect("a body");
+        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    /// A provider setting for the local upstream; returns its id.
+    pub async fn setting(&self, extra: Value) -> String {
+        let mut body = json!({"provider": "openai", "setting": {"apikey": "sk-upstream"}});
+        merge(&mut body, extra);
+        let (status, answer) = self.admin("PUT", "/api/provider-settings", Some(body)).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// A key with a fresh setting unless `extra` names some; returns its id.
+    pub async fn key(&self, raw: &str, extra: Value) -> String {
+        let mut body = json!({"name": raw, "key": raw});
+        if extra.get("settingIds").is_none() {
+            body["settingIds"] = json!([self.setting(json!({})).await]);
+        }
+        merge(&mut body, extra);
+        let (status, answer) = self.admin("PUT", "/api/key-management/keys", Some(body)).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["keyId"].as_str().expect("a keyId").to_owned()
+    }
+
+    pub async fn patch_key(&self, id: &str, patch: Value) -> Value {
+        let (status, answer) = self.admin("PATCH", &format!("/api/key-management/keys/{id}"), Some(patch)).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    /// The key as the admin API shows it.
+    pub async fn show_key(&self, id: &str) -> Value {
+        let (status, answer) = self.admin("GET", &format!("/api/key-management/keys?keyIds={id}"), None).await;
+        assert_eq!(status, 200, "{answer}");
+        answer[0].clone()
+    }
+
+    /// All events of a key, oldest first.
+    pub async fn events(&self, key_id: &str) -> Vec<Value> {
+        let path = format!("/api/events?keyIds={key_id}&start=0&end=99999999999");
+        let (status, answer) = self.admin("GET", &path, None).await;
+        assert_eq!(status, 200, "{answer}");
+        answer.as_array().expect("events").clone()
+    }
+
+    /// Waits until a key has exactly `count` events.
+    pub async fn events_settled(&self, key_id: &str, count: usize) -> Vec<Value> {
+        super::eventually("the events are in the store", || async { self.events(key_id).await.len() >= count }).await;
+        let events = self.events(key_id).await;
+        assert_eq!(events.len(), count, "{events:#?}");
+        events
+    }
+
+    /// Makes it load what it loads once (tokenizers), so that memory can be compared from then on. Needs a key.
+    pub async fn settled_memory(&self, key: &str) -> usize {
+        for model in ["gpt-4o", "gpt-4"] {
+            let act = json!({"no_usage": true}).to_string();
+            let body = json!({"model": model, "messages": [{"role": "user", "content": "hello"}], "user": act});
+            let request = self.http.post(self.url("/v1/chat/completions")).bearer_auth(key).json(&body);
+            assert_eq!(request.send().await.expect("an answer").status(), 200);
+        }
+        self.peak_memory()
+    }
+
+    /// The most memory that the program ever had resident, bytes.
+    pub fn peak_memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("its status");
+        let line = status.lines().find(|l| l.starts_with("VmHWM")).expect("a peak");
+        line.split_whitespace().nth(1).expect("a number").parse::<usize>().expect("a number") * 1024
+    }
+
+    /// The value of a metric line that begins with `name`, summed over its labels.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let (_, text) = self.admin("GET", "/metrics", None).await;
+        let text = text.as_str().expect("text").to_owned();
+        text.lines()
+            .filter(|l| l.starts_with(name) && l[name.len()..].starts_with(['{', ' ']))
+            .filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Listener and address of a start-up line.
+fn listening(line: &str) -> Option<(String, String)> {
+    let value: Value = serde_json::from_str(line).ok()?;
+    let fields = value.get("fields").unwrap_or(&value);
+    let message = fields.get("message").or_else(|| value.get("message"))?;
+    if message != "listening" {
+        return None;
+    }
+    Some((fields.get("listener")?.as_str()?.to_owned(), fields.get("address")?.as_str()?.to_owned()))
+}
+
+fn merge(into: &mut Value, extra: Value) {
+    if let (Value::Object(into), Value::Object(extra)) = (into, extra) {
+        into.extend(extra);
+    }
+}

