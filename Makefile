@@ -1,0 +1,40 @@
+# What a developer and CI run. Needs Rust, gcc and (installed by the targets where they may) cmake.
+
+.PHONY: help run build test lint sdk-tools bench prices cmake
+
+help:
+	@echo 'make run     build and start the gateway (proxy on port 8002, configuration on 8001)'
+	@echo 'make test    everything CI runs: tools, lint, build, all tests'
+	@echo 'make lint    format, clippy, docs; warnings are errors'
+	@echo 'make bench   compare with bare Pingora, nginx and no proxy; prints a table of ratios'
+	@echo 'make prices  fetch the price tables anew and show what changed'
+
+# Pingora builds zlib-ng, which needs cmake.
+cmake:
+	@tests/tools.sh cmake
+
+build: cmake
+	cargo build --release --locked --bin tollgate
+
+run: build
+	./target/release/tollgate serve
+
+lint: cmake
+	cargo fmt --all --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+
+# The SDKs of OpenAI for Python and Node and an independent mock, in .tools/.
+sdk-tools:
+	@tests/tools.sh sdk
+
+# The examples come first: tests start some of them as programs.
+test: cmake sdk-tools lint
+	cargo build --locked --bins --examples
+	cargo test --locked
+
+bench: cmake
+	python3 benches/compare.py $(BENCH)
+
+prices:
+	python3 src/metering/prices.py
