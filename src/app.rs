@@ -64,6 +64,7 @@ pub fn serve(config: &Config) -> anyhow::Result<()> {
     runtime
         .block_on(seed(&counters, &*store, &loader, clock.now()))
         .context("store.path: the ledger cannot be read")?;
+    let first_start = loader.current().keys() == 0;
     tracing::info!(keys = loader.current().keys(), prices = pricing.generated_at(), "loaded");
 
     // No request waits for a tokenizer to unpack its table.
@@ -109,8 +110,20 @@ pub fn serve(config: &Config) -> anyhow::Result<()> {
         readiness,
     });
     let open_metrics = axum::Router::new().route("/metrics", axum::routing::get(move || async move { scrape() }));
+    if first_start {
+        next_steps(config);
+    }
     let last = Last { drainer: Mutex::new(Some(drainer)), request_log, log: Mutex::new(Some(log_guard)) };
     Ok(server::run(&server_settings, conf, proxy, router, open_metrics, Arc::new(last))?)
+}
+
+/// What somebody who has just started it for the first time does now.
+fn next_steps(config: &Config) {
+    let admin = config.admin.listen;
+    tracing::info!("there is no key yet. 1. Store a provider's credential: PUT http://{admin}/api/provider-settings");
+    tracing::info!("2. Make a key with the id it returns: PUT http://{admin}/api/key-management/keys");
+    let proxy = config.proxy.listen;
+    tracing::info!("3. Point an SDK's base URL at http://{proxy}/api/providers/openai/v1. README.md has the commands");
 }
 
 /// Brings the store's schema up to date; returns its version.

@@ -1,10 +1,13 @@
 //! Where a client puts its Tollgate key: `x-api-key`, then `api-key`, then `Authorization: Bearer`.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const API_KEY: HeaderName = HeaderName::from_static("api-key");
 
 /// The raw key as sent; the first non-empty place wins. Never a query parameter.
 pub fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
-    ["x-api-key", "api-key"]
+    [X_API_KEY, API_KEY]
         .into_iter()
         .filter_map(|name| headers.get(name))
         .map(|value| value.as_bytes().trim_ascii())

@@ -107,7 +107,7 @@ pub(super) async fn admit(
     let price = price_of(g, &planned, arrival);
     let unpriced = match planned.endpoint.billing {
         Billing::Free => false,
-        Billing::Usage => price.is_none(),
+        Billing::Usage => price.is_none() || planned.call.deferred,
         Billing::Unpriced => true,
     };
     if unpriced && rules.has_budget() && !g.settings.allow_unpriced {
@@ -129,7 +129,7 @@ pub(super) async fn admit(
 }
 
 fn price_of(g: &Gateway, planned: &Planned, arrival: &Arrival) -> Option<Price> {
-    if planned.endpoint.billing != Billing::Usage {
+    if planned.endpoint.billing != Billing::Usage || planned.call.deferred {
         return None;
     }
     g.ports.pricing.price(planned.provider.name(), &planned.call.model, arrival.now, planned.setting.cost_map.as_ref())

@@ -47,7 +47,7 @@ impl Arrival {
 
     /// When the request must be over: `x-request-timeout` up to the configured maximum, else the default.
     pub(super) fn deadline(&self, g: &Gateway, headers: &HeaderMap) -> Result<Instant, GatewayError> {
-        let timeout = match headers.get("x-request-timeout") {
+        let timeout = match headers.get(headers::REQUEST_TIMEOUT) {
             None => g.settings.request_timeout,
             Some(value) => value
                 .to_str()
@@ -63,14 +63,14 @@ impl Arrival {
 
 /// `x-custom-event-id`, cut to a storable length.
 pub(super) fn custom_id(headers: &HeaderMap) -> Box<str> {
-    let Some(value) = headers.get("x-custom-event-id") else { return Box::default() };
+    let Some(value) = headers.get(headers::CUSTOM_EVENT_ID) else { return Box::default() };
     let text = String::from_utf8_lossy(value.as_bytes());
     cut(&text, LONGEST_CUSTOM_ID).into()
 }
 
 /// `x-metadata`: its JSON when it is JSON, else the text as a JSON string.
 pub(super) fn metadata(headers: &HeaderMap) -> Option<Box<RawValue>> {
-    let text = String::from_utf8_lossy(headers.get("x-metadata")?.as_bytes()).into_owned();
+    let text = String::from_utf8_lossy(headers.get(headers::METADATA)?.as_bytes()).into_owned();
     if text.len() <= LONGEST_METADATA
         && let Ok(json) = RawValue::from_string(text.clone())
     {

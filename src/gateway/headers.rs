@@ -131,7 +131,11 @@ pub(super) struct Stamp {
     pub(super) cost: Option<String>,
 }
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+// Names made once: looking a header up by text parses the text each time.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
+pub(super) const CUSTOM_EVENT_ID: HeaderName = HeaderName::from_static("x-custom-event-id");
+pub(super) const METADATA: HeaderName = HeaderName::from_static("x-metadata");
 const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
 const EVENT_ID: HeaderName = HeaderName::from_static("x-tollgate-event-id");
 const PROVIDER: HeaderName = HeaderName::from_static("x-tollgate-provider");
@@ -195,7 +199,7 @@ pub(super) fn response_head(
         }
         head.append_header(name.clone(), value.clone())?;
     }
-    if let Some(id) = upstream.headers.get("x-request-id") {
+    if let Some(id) = upstream.headers.get(REQUEST_ID) {
         head.insert_header(UPSTREAM_REQUEST_ID, id.clone())?;
     }
     stamp.apply(&mut head)?;
@@ -212,7 +216,7 @@ pub(super) fn frame_without_length(head: &mut ResponseHeader, http2: bool) -> pi
 
 /// A caller's own request id is kept when it is short and harmless to print.
 pub(super) fn sane_request_id(headers: &HeaderMap) -> Option<&str> {
-    let id = headers.get("x-request-id")?.to_str().ok()?;
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
     let harmless = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=');
     (!id.is_empty() && id.len() <= 128 && id.bytes().all(harmless)).then_some(id)
 }

@@ -59,7 +59,7 @@ pub(super) fn declared_length(session: &Session) -> Option<u64> {
 
 /// Tells a client that waits for permission to send its body.
 pub(super) async fn invite(session: &mut Session) -> Result<(), ReadError> {
-    if session.get_header_bytes("expect").eq_ignore_ascii_case(b"100-continue") {
+    if session.get_header_bytes(http::header::EXPECT).eq_ignore_ascii_case(b"100-continue") {
         session.downstream_session.write_continue_response().await.map_err(|_| ReadError::ClientGone)?;
     }
     Ok(())

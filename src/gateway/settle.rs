@@ -141,7 +141,7 @@ fn price_of_answer(
 ) -> Option<Price> {
     let asked = &*planned.call.model;
     match reading.model.as_deref() {
-        Some(answered) if planned.endpoint.billing == Billing::Usage && answered != asked => {
+        Some(answered) if planned.endpoint.billing == Billing::Usage && !planned.call.deferred && answered != asked => {
             ports.pricing.price_of_answer(
                 planned.provider.name(),
                 Some(answered),

@@ -146,7 +146,7 @@ async fn request_body(
     endpoint: &Endpoint,
     fitting: &[Arc<Setting>],
 ) -> Result<Option<ReadBody>, ReadError> {
-    let upload = !endpoint.json_body && session.get_header_bytes("content-type").starts_with(b"multipart/");
+    let upload = !endpoint.json_body && session.get_header_bytes(http::header::CONTENT_TYPE).starts_with(b"multipart/");
     let model_matters = fitting.iter().any(|setting| !setting.allowed_models.is_empty());
     let small = read::declared_length(session).is_some_and(|n| n <= 64 * 1024);
     if upload && !small && !model_matters {

@@ -67,6 +67,8 @@ pub struct Call {
     pub choices: u64,
     /// The client itself asked for usage in the stream.
     pub wants_usage: bool,
+    /// The answer only acknowledges: what the work consumes is reported later, elsewhere.
+    pub deferred: bool,
 }
 
 /// A body that cannot be served. `param` names the field when one is at fault.

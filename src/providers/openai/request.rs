@@ -34,6 +34,8 @@ struct Body<'a> {
     n: Option<&'a RawValue>,
     #[serde(borrow, default)]
     best_of: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    background: Option<&'a RawValue>,
 }
 
 pub(super) fn read(kind: Kind, json: bool, headers: &HeaderMap, body: &Bytes) -> Result<Call, BadCall> {
@@ -79,6 +81,7 @@ fn read_json(kind: Kind, bytes: &[u8]) -> Result<Call, BadCall> {
         user: plain(body.user).or_else(|| plain(body.safety_identifier)).unwrap_or_default(),
         max_output: wanted,
         choices: choices.unwrap_or(1).max(1),
+        deferred: kind == Kind::Responses && is_true(body.background) && !is_true(body.stream),
         wants_usage: body.stream_options.is_some_and(|options| {
             json_walk::member(options.get().as_bytes(), "include_usage").is_some_and(|m| m.value == b"true")
         }),
@@ -112,6 +115,7 @@ fn unreadable(error: &serde_json::Error) -> BadCall {
         "max_output_tokens",
         "n",
         "best_of",
+        "background",
     ];
     let text = error.to_string();
     match repeated.into_iter().find(|name| text.starts_with(&format!("duplicate field `{name}`"))) {
@@ -185,6 +189,7 @@ mod tests {
             user: "42".into(),
             max_output: Some(100),
             choices: 2,
+            deferred: false,
             wants_usage: false,
         };
         assert_eq!(call(Kind::Chat, odd), Ok(expected));

@@ -260,6 +260,22 @@ async fn an_unpriced_model_is_served_to_keys_without_a_budget_only() {
 }
 
 #[tokio::test]
+async fn work_in_the_background_is_refused_to_keys_with_a_budget() {
+    let (upstream, gateway) = house().await;
+    let free = gateway.key("free", json!({})).await;
+    gateway.key("tight", json!({"costLimitInUsd": 1})).await;
+    let send = async |key: &str| {
+        let body = json!({"model": "gpt-4o", "input": "hello", "background": true});
+        gateway.http.post(gateway.url("/v1/responses")).bearer_auth(key).json(&body).send().await.unwrap()
+    };
+    assert_eq!(send("tight").await.status(), 403, "its usage is reported where nobody meters yet");
+    assert_eq!(send("free").await.status(), 200);
+    let events = gateway.events_settled(&free, 1).await;
+    assert!(events[0]["flags"].as_array().unwrap().contains(&json!("unpriced")), "{}", events[0]);
+    assert_eq!(upstream.stats().requests, 1);
+}
+
+#[tokio::test]
 async fn limits_survive_a_restart() {
     let (_upstream, mut gateway) = house().await;
     gateway.key("rate", json!({"rateLimitOverTime": 2, "rateLimitUnit": "d"})).await;
