@@ -10,9 +10,10 @@
 //! | forward | `forward`, `upstreams`, `headers` | the request as the provider wants it | the answer's head |
 //! | relay | `relay`, `decode` | the answer, metered | bytes to the client |
 //! | settle | `settle` | usage and price | one event, before the last byte leaves |
-//! | refuse | `refuse` | any error | an answer in the client's dialect |
+//! | refuse | `refuse`, `answer` | any error | an answer in the client's dialect |
 
 mod admit;
+mod answer;
 mod arrival;
 mod decode;
 mod expiry;

@@ -1,0 +1,64 @@
+//! Answers that the gateway itself gives: health, preflights, refusals. They leave whole, whatever the client is still sending.
+
+use super::arrival::Arrival;
+use super::headers::{REQUEST_ID, Stamp};
+use super::refuse::GatewayError;
+use crate::providers::Dialect;
+use bytes::Bytes;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::HttpTask;
+use pingora::proxy::Session;
+use std::time::Duration;
+
+/// A refused upload is read on for this long, so that the client gets to see the refusal.
+const DRAIN: Duration = Duration::from_secs(2);
+
+pub(super) async fn send_error(
+    session: &mut Session,
+    error: &GatewayError,
+    dialect: Dialect,
+    stamp: &Stamp,
+) -> pingora::Result<()> {
+    let body = error.body(dialect);
+    let mut head = ResponseHeader::build_no_case(error.status(), Some(12))?;
+    head.insert_header(http::header::CONTENT_TYPE, "application/json")?;
+    if let Some(seconds) = error.retry_after() {
+        head.insert_header(http::header::RETRY_AFTER, seconds)?;
+    }
+    if error.never_retry() {
+        head.insert_header("x-should-retry", "false")?;
+    }
+    stamp.apply(&mut head)?;
+    send(session, head, body).await
+}
+
+pub(super) async fn answer(session: &mut Session, arrival: &Arrival, status: u16, body: Bytes) -> pingora::Result<()> {
+    let mut head = ResponseHeader::build_no_case(status, Some(4))?;
+    if !body.is_empty() {
+        head.insert_header(http::header::CONTENT_TYPE, "application/json")?;
+    }
+    head.insert_header(REQUEST_ID, &*arrival.request_id)?;
+    send(session, head, body).await
+}
+
+/// An answer of our own. What the client is still sending is read on for a while: closing at once would destroy the answer.
+pub(super) async fn send(session: &mut Session, mut head: ResponseHeader, body: Bytes) -> pingora::Result<()> {
+    let unread = !session.downstream_session.is_body_done();
+    if unread && !session.is_http2() {
+        session.set_keepalive(None);
+    }
+    if head.status != http::StatusCode::NO_CONTENT {
+        head.insert_header(http::header::CONTENT_LENGTH, body.len())?;
+    }
+    let tasks = if body.is_empty() {
+        vec![HttpTask::Header(Box::new(head), true)]
+    } else {
+        vec![HttpTask::Header(Box::new(head), false), HttpTask::Body(Some(body), true)]
+    };
+    session.downstream_session.response_duplex_vec(tasks).await?;
+    if unread {
+        // The answer is out; how the rest of the upload ends does not matter.
+        let _ = tokio::time::timeout(DRAIN, session.downstream_session.drain_request_body()).await.is_ok();
+    }
+    Ok(())
+}
