@@ -1,10 +1,12 @@
 //! Answers that the gateway itself gives: health, preflights, refusals. They leave whole, whatever the client is still sending.
 
 use super::arrival::Arrival;
-use super::headers::{REQUEST_ID, Stamp};
+use super::headers::{self, REQUEST_ID, Stamp};
 use super::refuse::GatewayError;
 use crate::providers::Dialect;
 use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
@@ -20,16 +22,17 @@ pub(super) async fn send_error(
     stamp: &Stamp,
 ) -> pingora::Result<()> {
     let body = error.body(dialect);
-    let mut head = ResponseHeader::build_no_case(error.status(), Some(12))?;
-    head.insert_header(http::header::CONTENT_TYPE, "application/json")?;
+    let mut headers = HeaderMap::with_capacity(12);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(seconds) = error.retry_after() {
-        head.insert_header(http::header::RETRY_AFTER, seconds)?;
+        headers.insert(RETRY_AFTER, seconds.into());
     }
     if error.never_retry() {
-        head.insert_header("x-should-retry", "false")?;
+        headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
     }
-    stamp.apply(&mut head)?;
-    send(session, head, body).await
+    stamp.apply(&mut headers);
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    send(session, headers::response(status, headers), body).await
 }
 
 pub(super) async fn answer(session: &mut Session, arrival: &Arrival, status: u16, body: Bytes) -> pingora::Result<()> {

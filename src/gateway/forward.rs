@@ -194,7 +194,7 @@ async fn connect(
             Ok((session, peer, reused))
         }
         Err(error) => {
-            tracing::warn!(upstream = upstream.base.host_header(), %error, "no connection to the upstream");
+            tracing::warn!(upstream = ?upstream.base.host_header(), %error, "no connection to the upstream");
             Err(Fault::Connect)
         }
     }

@@ -1,11 +1,16 @@
 //! Header hygiene, both ways: what may cross the gateway, and what the gateway says itself.
 
 use super::upstreams::BaseUrl;
+use crate::domain::EventId;
 use crate::limits::RateState;
 use crate::providers::{Endpoint, Outbound};
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{
+    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST,
+    TRANSFER_ENCODING, USER_AGENT,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
+use uuid::Uuid;
 
 /// The client's headers minus everything that is addressed to the gateway, plus what the provider needs.
 /// `length`: of the body; `None` = chunked, because it is streamed through and its length is not known.
@@ -18,27 +23,29 @@ pub(super) fn request_head(
     remove_user_agent: bool,
 ) -> pingora::Result<RequestHeader> {
     let target = base.target(&endpoint.path, client.uri.query());
-    let mut head =
-        RequestHeader::build_no_case(endpoint.method.clone(), target.as_bytes(), Some(client.headers.len() + 4))?;
+    let mut headers = HeaderMap::with_capacity(client.headers.len() + 4);
     let named = connection_tokens(&client.headers);
     for (name, value) in &client.headers {
         let text = name.as_str();
-        if stays_here(text) || named.contains(&text) || (remove_user_agent && text == "user-agent") {
+        if stays_here(text) || named.contains(&text) || (remove_user_agent && *name == USER_AGENT) {
             continue;
         }
-        head.append_header(name.clone(), value.clone())?;
+        headers.append(name, value.clone());
     }
-    head.insert_header(HOST, base.host_header())?;
-    head.insert_header(http::header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))?;
+    headers.insert(HOST, base.host_header().clone());
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     for (name, value) in &outbound.headers {
-        head.insert_header(name.clone(), value.clone())?;
+        headers.insert(name, value.clone());
     }
     match length {
         Some(0) if !matches!(endpoint.method, http::Method::POST | http::Method::PUT | http::Method::PATCH) => {}
-        Some(n) => head.insert_header(CONTENT_LENGTH, n)?,
-        None => head.insert_header(TRANSFER_ENCODING, "chunked")?,
+        Some(n) => drop(headers.insert(CONTENT_LENGTH, n.into())),
+        None => drop(headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))),
     }
-    Ok(head)
+    let mut head: http::request::Parts =
+        RequestHeader::build_no_case(endpoint.method.clone(), target.as_bytes(), None)?.into();
+    head.headers = headers;
+    Ok(head.into())
 }
 
 /// Headers that the client's `Connection` header declares hop-by-hop.
@@ -124,7 +131,7 @@ pub(super) struct Stamp {
     pub(super) request_id: Box<str>,
     /// `Access-Control-Allow-Origin`, when CORS is on.
     pub(super) allow_origin: Option<HeaderValue>,
-    pub(super) event_id: Option<Box<str>>,
+    pub(super) event_id: Option<EventId>,
     pub(super) provider: Option<&'static str>,
     pub(super) model: Option<Box<str>>,
     pub(super) rate: Option<RateState>,
@@ -146,31 +153,36 @@ const RATE_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remainin
 const RATE_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
 
 impl Stamp {
-    pub(super) fn apply(&self, head: &mut ResponseHeader) -> pingora::Result<()> {
-        head.insert_header(REQUEST_ID, &*self.request_id)?;
-        if let Some(origin) = &self.allow_origin {
-            head.insert_header(http::header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone())?;
-        }
+    pub(super) fn apply(&self, headers: &mut HeaderMap) {
+        // Every value is made here, of ids, names and numbers: one that is no header value is left out.
+        let mut put = |name: HeaderName, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        };
+        put(REQUEST_ID, &self.request_id);
         if let Some(id) = &self.event_id {
-            head.insert_header(EVENT_ID, &**id)?;
+            put(EVENT_ID, id.as_uuid().as_hyphenated().encode_lower(&mut Uuid::encode_buffer()));
         }
-        if let Some(provider) = self.provider {
-            head.insert_header(PROVIDER, HeaderValue::from_static(provider))?;
-        }
-        if let Some(model) = self.model.as_deref().filter(|m| !m.is_empty())
-            && let Ok(value) = HeaderValue::from_str(model)
-        {
-            head.insert_header(MODEL, value)?;
+        if let Some(model) = self.model.as_deref().filter(|m| !m.is_empty()) {
+            put(MODEL, model);
         }
         if let Some(cost) = &self.cost {
-            head.insert_header(COST, cost.as_str())?;
+            put(COST, cost);
+        }
+        if let Some(origin) = &self.allow_origin {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        }
+        if let Some(provider) = self.provider {
+            headers.insert(PROVIDER, HeaderValue::from_static(provider));
         }
         if let Some(rate) = &self.rate {
-            head.insert_header(RATE_LIMIT, rate.limit)?;
-            head.insert_header(RATE_REMAINING, rate.remaining)?;
-            head.insert_header(RATE_RESET, format!("{}ms", rate.reset.as_millis()))?;
+            headers.insert(RATE_LIMIT, rate.limit.into());
+            headers.insert(RATE_REMAINING, rate.remaining.into());
+            if let Ok(reset) = HeaderValue::from_str(&format!("{}ms", rate.reset.as_millis())) {
+                headers.insert(RATE_RESET, reset);
+            }
         }
-        Ok(())
     }
 }
 
@@ -181,37 +193,57 @@ pub(super) struct StillTrue {
     pub(super) encoding: bool,
 }
 
+/// How the body that follows is framed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Framing {
+    /// As the upstream says, or not at all.
+    Untouched,
+    Length(usize),
+    /// Without a length an HTTP/1.1 answer is chunked; HTTP/2 frames by itself.
+    Open {
+        http2: bool,
+    },
+}
+
 /// The upstream's answer as the client gets it.
 pub(super) fn response_head(
     upstream: &ResponseHeader,
     stamp: &Stamp,
     still: StillTrue,
-) -> pingora::Result<ResponseHeader> {
-    let mut head = ResponseHeader::build_no_case(upstream.status, Some(upstream.headers.len() + 8))?;
+    framing: Framing,
+) -> ResponseHeader {
+    let mut headers = HeaderMap::with_capacity(upstream.headers.len() + 10);
     let named = connection_tokens(&upstream.headers);
     for (name, value) in &upstream.headers {
         let text = name.as_str();
-        let untrue = (!still.length && text == "content-length") || (!still.encoding && text == "content-encoding");
+        let untrue = (!still.length && *name == CONTENT_LENGTH) || (!still.encoding && *name == CONTENT_ENCODING);
         // The key's own limit replaces the upstream's account of ours.
         let replaced = stamp.rate.is_some() && text.starts_with("x-ratelimit-") && text.ends_with("-requests");
         if untrue || replaced || ends_here(text) || named.contains(&text) {
             continue;
         }
-        head.append_header(name.clone(), value.clone())?;
+        headers.append(name, value.clone());
     }
     if let Some(id) = upstream.headers.get(REQUEST_ID) {
-        head.insert_header(UPSTREAM_REQUEST_ID, id.clone())?;
+        headers.insert(UPSTREAM_REQUEST_ID, id.clone());
     }
-    stamp.apply(&mut head)?;
-    Ok(head)
+    stamp.apply(&mut headers);
+    match framing {
+        Framing::Length(bytes) => drop(headers.insert(CONTENT_LENGTH, bytes.into())),
+        Framing::Open { http2: false } if !headers.contains_key(CONTENT_LENGTH) => {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        Framing::Untouched | Framing::Open { .. } => {}
+    }
+    response(upstream.status, headers)
 }
 
-/// Without a length an HTTP/1.1 answer is chunked; HTTP/2 frames by itself.
-pub(super) fn frame_without_length(head: &mut ResponseHeader, http2: bool) -> pingora::Result<()> {
-    if !http2 && !head.headers.contains_key(CONTENT_LENGTH) {
-        head.insert_header(TRANSFER_ENCODING, "chunked")?;
-    }
-    Ok(())
+/// A head of exactly these headers: names go out in the usual case.
+pub(super) fn response(status: http::StatusCode, headers: HeaderMap) -> ResponseHeader {
+    let (mut parts, ()) = http::Response::new(()).into_parts();
+    parts.status = status;
+    parts.headers = headers;
+    parts.into()
 }
 
 /// A caller's own request id is kept when it is short and harmless to print.

@@ -6,7 +6,7 @@ use super::admit::Planned;
 use super::arrival::Arrival;
 use super::decode::Decoder;
 use super::forward::{Answer, Patience};
-use super::headers::{self, Stamp, StillTrue};
+use super::headers::{self, Framing, Stamp, StillTrue};
 use super::refuse::GatewayError;
 use super::settle::{self, Booked, Outcome, ResponseLog};
 use crate::ledger::Booking;
@@ -135,12 +135,9 @@ pub(super) async fn relay(g: &Gateway, start: Start<'_>, answer: Answer, client:
 }
 
 impl Relay<'_> {
-    /// The upstream's head as the client gets it.
-    fn head(&self, stamp: &Stamp, still: StillTrue) -> pingora::Result<ResponseHeader> {
-        match self.upstream.response_header() {
-            Some(head) => headers::response_head(head, stamp, still),
-            None => Err(pingora::Error::new(pingora::ErrorType::InternalError)),
-        }
+    /// The upstream's head as the client gets it; there is one, or there were no relay.
+    fn head(&self, stamp: &Stamp, still: StillTrue, framing: Framing) -> Option<ResponseHeader> {
+        self.upstream.response_header().map(|head| headers::response_head(head, stamp, still, framing))
     }
 
     async fn next(&mut self) -> Next {
@@ -194,10 +191,8 @@ impl Relay<'_> {
         }
         let body = join(&mut self.out);
         let still = StillTrue { length: false, encoding: self.decoder.is_identity() };
-        let Ok(mut head) = self.head(&stamp, still) else { return self.cut(first_byte) };
-        if !matches!(self.status, 204 | 304) && head.insert_header(CONTENT_LENGTH, body.len()).is_err() {
-            return self.cut(first_byte);
-        }
+        let framing = if matches!(self.status, 204 | 304) { Framing::Untouched } else { Framing::Length(body.len()) };
+        let Some(head) = self.head(&stamp, still, framing) else { return self.cut(first_byte) };
         let tasks = if body.is_empty() {
             vec![HttpTask::Header(Box::new(head), true)]
         } else {
@@ -214,13 +209,9 @@ impl Relay<'_> {
         let still = StillTrue { length: !event_stream && untouched, encoding: untouched };
         let http2 = self.client.is_http2();
         let bodiless = self.upstream.response_done();
-        let built = self.head(&stamp, still).and_then(|mut head| {
-            if !bodiless && !matches!(self.status, 204 | 304) {
-                headers::frame_without_length(&mut head, http2)?;
-            }
-            Ok(head)
-        });
-        let Ok(head) = built else { return self.cut(first_byte) };
+        let framing =
+            if bodiless || matches!(self.status, 204 | 304) { Framing::Untouched } else { Framing::Open { http2 } };
+        let Some(head) = self.head(&stamp, still, framing) else { return self.cut(first_byte) };
         if bodiless && early.is_empty() {
             self.finish_body();
             let booked = self.book(Ending::Complete).await;

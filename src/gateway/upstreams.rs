@@ -1,6 +1,7 @@
 //! Where upstreams are: base URLs parsed once, host names resolved off the request path, peers ready to connect to.
 
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 use parking_lot::RwLock;
 use pingora::upstreams::peer::HttpPeer;
 use pingora_core::upstreams::peer::ALPN;
@@ -22,7 +23,7 @@ pub(super) struct BaseUrl {
     tls: bool,
     host: Box<str>,
     port: u16,
-    host_header: Box<str>,
+    host_header: HeaderValue,
     prefix: Box<str>,
 }
 
@@ -54,12 +55,12 @@ impl BaseUrl {
             tls,
             host: authority.host().trim_start_matches('[').trim_end_matches(']').into(),
             port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }),
-            host_header: authority.as_str().into(),
+            host_header: HeaderValue::from_str(authority.as_str()).map_err(|_| UpstreamError::BadUrl)?,
             prefix: uri.path().trim_end_matches('/').into(),
         })
     }
 
-    pub(super) fn host_header(&self) -> &str {
+    pub(super) fn host_header(&self) -> &HeaderValue {
         &self.host_header
     }
 
@@ -226,7 +227,7 @@ mod tests {
             assert!(BaseUrl::parse(bad).is_err(), "{bad}");
         }
         let v6 = BaseUrl::parse("http://[::1]:81").unwrap();
-        assert_eq!((&*v6.host, v6.port, &*v6.host_header), ("::1", 81, "[::1]:81"));
+        assert_eq!((&*v6.host, v6.port, v6.host_header.as_bytes()), ("::1", 81, &b"[::1]:81"[..]));
         assert_eq!(BaseUrl::parse("https://a").unwrap().port, 443);
     }
 

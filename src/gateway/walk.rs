@@ -259,7 +259,7 @@ impl Serving<'_> {
         Stamp {
             request_id: self.arrival.request_id.clone(),
             allow_origin: self.arrival.allow_origin.clone(),
-            event_id: Some(self.arrival.event_id.to_string().into()),
+            event_id: Some(self.arrival.event_id),
             provider: Some(self.planned.provider.name()),
             model: Some(self.planned.call.model.clone()),
             rate: self.rate,

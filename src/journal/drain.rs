@@ -4,8 +4,9 @@
 //! one that answers. Refusals ([`crate::ledger::Journal::note`]) ride along and may be dropped.
 
 use super::append::{FileJournal, Shared, close_again};
+use super::payload;
 use super::record::Kind;
-use super::reject::{isolate, set_aside};
+use super::reject::{isolate, set_aside, set_aside_unreadable};
 use super::segment::{FIRST, Reader, path_of};
 use super::state::Cursor;
 use crate::domain::{Event, EventId};
@@ -269,7 +270,7 @@ impl Worker {
             }
         }
         for payload in &batch.unreadable {
-            if !self.reject(payload, None) {
+            if !self.rejected(set_aside_unreadable(&self.shared.settings.directory, payload), None) {
                 return false;
             }
         }
@@ -279,8 +280,7 @@ impl Worker {
     async fn without_the_bad(&mut self, events: &[Event], more_waits: bool) -> bool {
         let found = isolate(&self.outlet, events).await;
         for event in found.condemned.iter().filter_map(|i| events.get(*i)) {
-            let Ok(payload) = serde_json::to_vec(event) else { return false };
-            if !self.reject(&payload, Some(event.id)) {
+            if !self.rejected(set_aside(&self.shared.settings.directory, event), Some(event.id)) {
                 return false;
             }
             self.set_aside.insert(event.id);
@@ -298,8 +298,8 @@ impl Worker {
                 .all(|event| close_again(&self.shared, event).is_ok())
     }
 
-    fn reject(&self, payload: &[u8], id: Option<EventId>) -> bool {
-        let result = set_aside(&self.shared.settings.directory, payload);
+    /// Counts and tells what became of an event that the store will not take; whether it is safe in the file.
+    fn rejected(&self, result: io::Result<()>, id: Option<EventId>) -> bool {
         match &result {
             Ok(()) => {
                 self.shared.rejected.fetch_add(1, Ordering::Relaxed);
@@ -404,7 +404,7 @@ impl Tail {
                 }
                 batch.closes += 1;
                 bytes += found.size;
-                match serde_json::from_slice(reader.payload(&found)) {
+                match payload::read(reader.payload(&found)) {
                     Ok(event) => batch.events.push(event),
                     Err(_) => batch.unreadable.push(reader.payload(&found).to_vec()),
                 }

@@ -2,7 +2,7 @@
 //! is in them to the store.
 //!
 //! # What is where
-//! - `record`: how one event lies in a file. `segment`: the files, and reading them past any damage.
+//! - `record`: how one event lies in a file, `payload`: its fields. `segment`: the files, and reading them past any damage.
 //! - `state`: what is known of files and running requests. `append`: the port and its one write path. `sync`: the thread that makes it durable.
 //! - `recover`: what a former process left, at start. `reclaim`: which files may go.
 //! - `drain`: closed events to the store. `reject`: the event that the store will not take.
@@ -17,6 +17,7 @@
 
 mod append;
 mod drain;
+mod payload;
 mod reclaim;
 mod record;
 mod recover;

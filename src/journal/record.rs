@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! offset  size  what
-//! 0       1     0xF7, a byte that is in no UTF-8 text, so never in a payload: where reading resumes after damage
+//! 0       1     0xF7, rare in a payload (in no UTF-8 text): where reading may resume after damage
 //! 1       1     kind: 1 = open, 2 = close
 //! 2       4     length of the payload, little endian
 //! 6       4     CRC-32 (IEEE) of bytes 1..6 and the payload, little endian
-//! 10      n     the event as JSON
+//! 10      n     the event, as [`super::payload`] says
 //! ```
 //! Zeros, which a file system may leave after a power cut, are not a record.
 
+use super::payload;
 use crate::domain::Event;
 use std::io;
 
@@ -40,9 +41,9 @@ impl Kind {
 
 /// The whole record, to be written in one piece.
 pub(super) fn encode(kind: Kind, event: &Event) -> io::Result<Vec<u8>> {
-    let mut record = Vec::with_capacity(1024);
+    let mut record = Vec::with_capacity(512);
     record.resize(HEADER_BYTES, 0);
-    serde_json::to_writer(&mut record, event).map_err(io::Error::from)?;
+    payload::write(event, &mut record);
     let length = record.len() - HEADER_BYTES;
     let length = u32::try_from(length).map_err(|_| io::Error::other("an event of more than 4 GiB"))?;
     if let Some((header, payload)) = record.split_first_chunk_mut::<HEADER_BYTES>() {

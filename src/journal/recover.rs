@@ -5,13 +5,13 @@
 //! the middle of recovery changes nothing.
 
 use super::append::Shared;
+use super::payload;
 use super::record::{Kind, encode};
-use super::reject::set_aside;
+use super::reject::set_aside_unreadable;
 use super::segment::{FIRST, MAGIC, Reader, list, path_of};
 use super::state::{Cursor, Place, Segment, State};
 use crate::domain::{Event, EventId, UnixMillis};
 use crate::ledger::{Loss, abandoned};
-use serde::Deserialize;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
@@ -31,13 +31,6 @@ pub(super) struct Leftovers {
     recovery: Recovery,
     /// The last moment that any record knows: about when the former process ended.
     last_seen: UnixMillis,
-}
-
-/// Enough of an event to pair its two records.
-#[derive(Deserialize)]
-struct Head {
-    id: EventId,
-    created_at: UnixMillis,
 }
 
 /// Reads every file once. Memory: the requests that were running.
@@ -69,7 +62,7 @@ fn read_segment(directory: &Path, segment: u64, state: &mut State, left: &mut Le
     let mut reader = Reader::open(&path, FIRST, bytes)?;
     while let Some(found) = reader.next()? {
         let at = Cursor { segment, offset: found.offset };
-        match (found.kind, serde_json::from_slice::<Head>(reader.payload(&found))) {
+        match (found.kind, payload::read_head(reader.payload(&found))) {
             (Kind::Open, Ok(head)) => {
                 left.last_seen = left.last_seen.max(head.created_at);
                 state.note_open(head.id, Place { at, size: found.size });
@@ -82,7 +75,7 @@ fn read_segment(directory: &Path, segment: u64, state: &mut State, left: &mut Le
             (Kind::Close, Err(_)) => state.pending += 1,
             (Kind::Open, Err(error)) => {
                 tracing::error!(segment, offset = found.offset, %error, "an opened event cannot be read");
-                set_aside(directory, reader.payload(&found))?;
+                set_aside_unreadable(directory, reader.payload(&found))?;
             }
         }
     }
@@ -154,11 +147,11 @@ fn read_open(shared: &Shared, place: Place) -> io::Result<Option<Event>> {
         return Ok(None);
     };
     let payload = reader.payload(&found);
-    match serde_json::from_slice(payload) {
+    match payload::read(payload) {
         Ok(event) => Ok(Some(event)),
         Err(error) => {
             tracing::error!(segment = place.at.segment, offset = begin, %error, "an opened event cannot be read");
-            set_aside(directory, payload)?;
+            set_aside_unreadable(directory, payload)?;
             Ok(None)
         }
     }

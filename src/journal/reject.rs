@@ -3,6 +3,8 @@
 
 use super::drain::Outlet;
 use crate::domain::Event;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::ops::Range;
@@ -16,9 +18,17 @@ const HOPELESS: u32 = 64;
 const FILE: &str = "events.rejected";
 
 /// Appends to the file of events that were set aside; on disk when it returns.
-pub(super) fn set_aside(directory: &Path, payload: &[u8]) -> io::Result<()> {
+pub(super) fn set_aside(directory: &Path, event: &Event) -> io::Result<()> {
+    append_line(directory, serde_json::to_vec(event)?)
+}
+
+/// The same for a payload that is no event of this version: its bytes, in base64.
+pub(super) fn set_aside_unreadable(directory: &Path, payload: &[u8]) -> io::Result<()> {
+    append_line(directory, serde_json::to_vec(&serde_json::json!({ "unreadable": STANDARD.encode(payload) }))?)
+}
+
+fn append_line(directory: &Path, mut line: Vec<u8>) -> io::Result<()> {
     let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(directory.join(FILE))?;
-    let mut line = payload.to_vec();
     line.push(b'\n');
     file.write_all(&line)?;
     file.sync_data()

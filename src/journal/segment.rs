@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// First bytes of every file: name and version of the format.
-pub(super) const MAGIC: &[u8; 8] = b"TGJRNL\x00\x01";
+pub(super) const MAGIC: &[u8; 8] = b"TGJRNL\x00\x02";
 /// Where the first record begins.
 pub(super) const FIRST: u64 = MAGIC.len() as u64;
 const READ_BYTES: usize = 256 * 1024;

@@ -49,20 +49,31 @@ pub(super) fn append(line: &RequestLine<'_>, at: UnixMillis, format: LogFormat, 
 }
 
 fn text(line: &RequestLine<'_>, at: UnixMillis, out: &mut String) -> fmt::Result {
-    write!(out, "{at}  INFO {TARGET}: ")?;
-    message(line, out)?;
-    write!(out, " request_id=\"{}\"", Plain(short(line.request_id)))?;
-    for_each_fact(line, |name, fact| match fact {
-        Fact::Word(word) => write!(out, " {name}={}", Plain(word)),
-        Fact::Shown(shown) => write!(out, " {name}={shown}"),
-        Fact::Number(number) => write!(out, " {name}={number}"),
+    write!(out, "{at}")?;
+    out.push_str("  INFO ");
+    out.push_str(TARGET);
+    out.push_str(": ");
+    message(line, out);
+    out.push_str(" request_id=\"");
+    plain(short(line.request_id), out);
+    out.push('"');
+    for_each_fact(line, |name, fact| {
+        out.push(' ');
+        out.push_str(name);
+        out.push('=');
+        match fact {
+            Fact::Word(word) => plain(word, out),
+            Fact::Shown(shown) => write!(out, "{shown}")?,
+            Fact::Number(value) => number(value, out),
+        }
+        Ok(())
     })
 }
 
 fn json(line: &RequestLine<'_>, at: UnixMillis, out: &mut String) -> fmt::Result {
     write!(out, "{{\"timestamp\":\"{at}\",\"level\":\"INFO\",\"message\":")?;
     let mut told = String::with_capacity(96);
-    message(line, &mut told)?;
+    message(line, &mut told);
     quoted(&told, out)?;
     out.push_str(",\"request_id\":");
     quoted(short(line.request_id), out)?;
@@ -78,19 +89,26 @@ fn json(line: &RequestLine<'_>, at: UnixMillis, out: &mut String) -> fmt::Result
 }
 
 /// What can be read without the fields.
-fn message(line: &RequestLine<'_>, out: &mut String) -> fmt::Result {
-    write!(
-        out,
-        "{} {} {} in {} ms{}{}{}{}",
-        Plain(short(line.method)),
-        line.endpoint,
-        line.status,
-        millis(line.duration),
-        Apart(", ", line.provider),
-        Apart(" ", short(line.model)),
-        Apart(", refused: ", line.refused.map_or("", Label::name)),
-        Apart(", aborted by ", line.aborted.map_or("", Label::name)),
-    )
+fn message(line: &RequestLine<'_>, out: &mut String) {
+    plain(short(line.method), out);
+    out.push(' ');
+    out.push_str(line.endpoint);
+    out.push(' ');
+    number(line.status.into(), out);
+    out.push_str(" in ");
+    number(millis(line.duration), out);
+    out.push_str(" ms");
+    for (before, text) in [
+        (", ", line.provider),
+        (" ", short(line.model)),
+        (", refused: ", line.refused.map_or("", Label::name)),
+        (", aborted by ", line.aborted.map_or("", Label::name)),
+    ] {
+        if !text.is_empty() {
+            out.push_str(before);
+            plain(text, out);
+        }
+    }
 }
 
 enum Fact<'a> {
@@ -152,22 +170,20 @@ fn quoted(text: &str, out: &mut String) -> fmt::Result {
 }
 
 /// A text that cannot end a line or colour it. Nearly all are plain already, so looking comes before escaping.
-struct Plain<'a>(&'a str);
-
-impl fmt::Display for Plain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let harmless = self.0.bytes().all(|b| matches!(b, b' '..=b'~') && !matches!(b, b'"' | b'\\' | b'\''));
-        if harmless { f.write_str(self.0) } else { self.0.escape_debug().fmt(f) }
+fn plain(text: &str, out: &mut String) {
+    let harmless = text.bytes().all(|b| matches!(b, b' '..=b'~') && !matches!(b, b'"' | b'\\' | b'\''));
+    if harmless {
+        out.push_str(text);
+    } else {
+        out.extend(text.escape_debug());
     }
 }
 
-/// A text with what goes before it, or nothing at all.
-struct Apart<'a>(&'static str, &'a str);
-
-impl fmt::Display for Apart<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.1.is_empty() { Ok(()) } else { write!(f, "{}{}", self.0, Plain(self.1)) }
+fn number(value: u64, out: &mut String) {
+    if value >= 10 {
+        number(value / 10, out);
     }
+    out.extend(char::from_digit(u32::try_from(value % 10).unwrap_or_default(), 10));
 }
 
 struct Flags<'a>(&'a [EventFlag]);

@@ -116,7 +116,7 @@ async fn full_journal_leaves_bodies_out_before_bills() {
 
 #[tokio::test]
 async fn failed_write_leaves_no_trace_and_closes_the_journal_for_a_while() {
-    for (tear, truncate_fails) in [(0, false), (1, false), (200, false), (200, true)] {
+    for (tear, truncate_fails) in [(0, false), (1, false), (60, false), (60, true)] {
         let directory = tempfile::tempdir().unwrap();
         let (fault, create) = faulty();
         let journal = FileJournal::open_on(small(directory.path()), create).unwrap();

@@ -5,6 +5,7 @@ mod crash;
 mod disk;
 mod drain;
 mod format;
+mod payload;
 
 use super::{DrainSettings, Drainer, FileJournal, JournalSettings, OpenError};
 use crate::domain::{Event, EventFlag, EventId, KeyId, Money, UnixMillis, Usage, UsageSource};
