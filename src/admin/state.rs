@@ -56,7 +56,7 @@ pub struct AdminState {
 impl AdminState {
     /// The schemas of the built-in providers.
     pub fn built_in_schemas(provider: &str) -> Option<SettingSchema> {
-        crate::providers::by_name(provider).map(crate::providers::Provider::setting_schema)
+        crate::providers::by_name(provider).map(|known| known.setting_schema())
     }
     /// After a committed change, before it is answered: the caller's next request shall find it in force.
     pub(super) async fn show_change(&self) {

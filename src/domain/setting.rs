@@ -20,6 +20,10 @@ impl CostMap {
         let completion = rate_per_thousand(*self.completion_cost_per_model.get(model)?)?;
         Some((prompt, completion))
     }
+    /// Whether it has a price of any kind for the model.
+    pub fn knows(&self, model: &str) -> bool {
+        self.chat(model).is_some() || self.embeddings(model).is_some()
+    }
     pub fn embeddings(&self, model: &str) -> Option<Rate> {
         rate_per_thousand(*self.embeddings_cost_per_model.get(model)?)
     }

@@ -9,7 +9,7 @@ use crate::domain::{BudgetMode, Key, Money, Setting, UsageSource};
 use crate::ledger::Booking;
 use crate::limits::{Ask, RateState, Refusal, Rules, Verdict};
 use crate::metering::Price;
-use crate::providers::{Billing, Call, Endpoint, Provider};
+use crate::providers::{self, Billing, Call, Endpoint, Handle};
 use crate::snapshot::Snapshot;
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -21,7 +21,7 @@ use std::time::Duration;
 pub(super) struct Planned {
     pub(super) key: Arc<Key>,
     pub(super) setting: Arc<Setting>,
-    pub(super) provider: &'static dyn Provider,
+    pub(super) provider: Handle,
     pub(super) endpoint: Endpoint,
     pub(super) call: Call,
 }
@@ -80,10 +80,14 @@ pub(super) fn path_is_allowed(key: &Key, arrival: &Arrival) -> Result<(), Gatewa
 pub(super) fn choose_setting(
     key: &Key,
     fitting: &[Arc<Setting>],
-    model: &str,
+    call: &Call,
     arrival: &Arrival,
 ) -> Result<Arc<Setting>, GatewayError> {
-    let permits = |setting: &&Arc<Setting>| model.is_empty() || setting.allows_model(model);
+    let names = [&*call.model, &*call.alias];
+    let permits = |setting: &&Arc<Setting>| {
+        names.iter().all(|name| name.is_empty())
+            || names.iter().any(|name| !name.is_empty() && setting.allows_model(name))
+    };
     let permitted: Vec<&Arc<Setting>> = fitting.iter().filter(permits).collect();
     // The tail of an event id is random.
     let turn = if key.rotation {
@@ -132,7 +136,7 @@ fn price_of(g: &Gateway, planned: &Planned, arrival: &Arrival) -> Option<Price> 
     if planned.endpoint.billing != Billing::Usage || planned.call.deferred {
         return None;
     }
-    g.ports.pricing.price(planned.provider.name(), &planned.call.model, arrival.now, planned.setting.cost_map.as_ref())
+    providers::price(&g.ports.pricing, &*planned.provider, &planned.setting, None, &planned.call.model, arrival.now)
 }
 
 /// What the counters granted.
@@ -201,7 +205,7 @@ fn first_hold(planned: &Planned, rules: Rules, price: Option<&Price>, body: &[u8
 
 /// The prompt counted by tokenizer plus the output bound. Milliseconds of work for a long prompt, so not on a listener's thread.
 async fn counted_hold(planned: &Planned, price: &Price, body: &Bytes) -> Money {
-    let (provider, endpoint, call) = (planned.provider, planned.endpoint.clone(), planned.call.clone());
+    let (provider, endpoint, call) = (planned.provider.clone(), planned.endpoint.clone(), planned.call.clone());
     let (price, body) = (price.clone(), body.clone());
     let count = tokio::task::spawn_blocking(move || {
         let usage = provider.estimate(&endpoint, &call, &body, &price.limits());

@@ -30,6 +30,9 @@ pub(super) async fn send_error(
     if error.never_retry() {
         headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
     }
+    if dialect == Dialect::Aws {
+        headers.insert(HeaderName::from_static("x-amzn-errortype"), HeaderValue::from_static(error.aws_type()));
+    }
     stamp.apply(&mut headers);
     let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     send(session, headers::response(status, headers), body).await

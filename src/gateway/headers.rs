@@ -3,7 +3,7 @@
 use super::upstreams::BaseUrl;
 use crate::domain::EventId;
 use crate::limits::RateState;
-use crate::providers::{Endpoint, Outbound};
+use crate::providers::{Endpoint, Outbound, ResponseMeter};
 use http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST,
     TRANSFER_ENCODING, USER_AGENT,
@@ -22,7 +22,9 @@ pub(super) fn request_head(
     length: Option<u64>,
     remove_user_agent: bool,
 ) -> pingora::Result<RequestHeader> {
-    let target = base.target(&endpoint.path, client.uri.query());
+    let path = outbound.path.as_deref().unwrap_or(&endpoint.path);
+    let query = outbound.query.as_deref().or(client.uri.query()).filter(|query| !query.is_empty());
+    let target = base.target(path, query);
     let mut headers = HeaderMap::with_capacity(client.headers.len() + 4);
     let named = connection_tokens(&client.headers);
     for (name, value) in &client.headers {
@@ -46,6 +48,13 @@ pub(super) fn request_head(
         RequestHeader::build_no_case(endpoint.method.clone(), target.as_bytes(), None)?.into();
     head.headers = headers;
     Ok(head.into())
+}
+
+/// Puts a provider's last headers over those that are there.
+pub(super) fn add(head: &mut RequestHeader, headers: Vec<(HeaderName, HeaderValue)>) {
+    let mut parts = head.as_owned_parts();
+    parts.headers.extend(headers);
+    *head = parts.into();
 }
 
 /// Headers that the client's `Connection` header declares hop-by-hop.
@@ -132,7 +141,7 @@ pub(super) struct Stamp {
     /// `Access-Control-Allow-Origin`, when CORS is on.
     pub(super) allow_origin: Option<HeaderValue>,
     pub(super) event_id: Option<EventId>,
-    pub(super) provider: Option<&'static str>,
+    pub(super) provider: Option<Box<str>>,
     pub(super) model: Option<Box<str>>,
     pub(super) rate: Option<RateState>,
     pub(super) cost: Option<String>,
@@ -167,14 +176,14 @@ impl Stamp {
         if let Some(model) = self.model.as_deref().filter(|m| !m.is_empty()) {
             put(MODEL, model);
         }
+        if let Some(provider) = &self.provider {
+            put(PROVIDER, provider);
+        }
         if let Some(cost) = &self.cost {
             put(COST, cost);
         }
         if let Some(origin) = &self.allow_origin {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        }
-        if let Some(provider) = self.provider {
-            headers.insert(PROVIDER, HeaderValue::from_static(provider));
         }
         if let Some(rate) = &self.rate {
             headers.insert(RATE_LIMIT, rate.limit.into());
@@ -211,6 +220,7 @@ pub(super) fn response_head(
     stamp: &Stamp,
     still: StillTrue,
     framing: Framing,
+    meter: &dyn ResponseMeter,
 ) -> ResponseHeader {
     let mut headers = HeaderMap::with_capacity(upstream.headers.len() + 10);
     let named = connection_tokens(&upstream.headers);
@@ -227,6 +237,7 @@ pub(super) fn response_head(
     if let Some(id) = upstream.headers.get(REQUEST_ID) {
         headers.insert(UPSTREAM_REQUEST_ID, id.clone());
     }
+    meter.head(&mut headers);
     stamp.apply(&mut headers);
     match framing {
         Framing::Length(bytes) => drop(headers.insert(CONTENT_LENGTH, bytes.into())),

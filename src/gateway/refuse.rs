@@ -191,18 +191,54 @@ impl GatewayError {
         )
     }
 
+    /// The word that Anthropic clients choose an exception by.
+    const fn anthropic_type(&self) -> &'static str {
+        match self.status() {
+            401 => "authentication_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            413 => "request_too_large",
+            429 => "rate_limit_error",
+            504 => "timeout_error",
+            503 => "overloaded_error",
+            400..=499 => "invalid_request_error",
+            _ => "api_error",
+        }
+    }
+
+    /// The exception that AWS clients raise, in `x-amzn-errortype`.
+    pub(super) const fn aws_type(&self) -> &'static str {
+        match self.status() {
+            401 | 403 => "AccessDeniedException",
+            404 => "ResourceNotFoundException",
+            429 => "ThrottlingException",
+            504 => "ModelTimeoutException",
+            502 | 503 => "ServiceUnavailableException",
+            400..=499 => "ValidationException",
+            _ => "InternalServerException",
+        }
+    }
+
     pub(super) fn body(&self, dialect: Dialect) -> Bytes {
         let param = match self {
             Self::BadRequest { param, .. } => *param,
             _ => None,
         };
+        let message = format!("[Tollgate] {}", self.message());
         let value = match dialect {
             Dialect::OpenAi => serde_json::json!({"error": {
-                "message": format!("[Tollgate] {}", self.message()),
+                "message": message,
                 "type": self.kind(),
                 "param": param,
                 "code": self.status().to_string(),
             }}),
+            Dialect::Anthropic => serde_json::json!({"type": "error", "error": {
+                "type": self.anthropic_type(),
+                "message": message,
+                "param": param,
+                "code": self.kind(),
+            }}),
+            Dialect::Aws => serde_json::json!({"message": message}),
         };
         Bytes::from(value.to_string())
     }

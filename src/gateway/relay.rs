@@ -101,11 +101,11 @@ pub(super) async fn relay(g: &Gateway, start: Start<'_>, answer: Answer, client:
     let Answer { session, peer } = answer;
     let none = HeaderMap::new();
     let headers = session.response_header().map_or(&none, |head| &head.headers);
-    let event_stream = content_type_is(headers, b"text/event-stream");
+    let meter = planned.provider.meter(&planned.endpoint, &planned.call, status, headers, request);
+    let event_stream = meter.is_stream();
     let held = !event_stream
         && content_type_is(headers, b"application/json")
         && content_length(headers).is_none_or(|n| n <= HELD_WHOLE as u64);
-    let meter = planned.provider.meter(&planned.endpoint, &planned.call, status, headers, request);
     let log = ResponseLog::new(planned.key.log_response, event_stream, g.settings.log_body_limit);
     let mut relay = Relay {
         g,
@@ -137,7 +137,7 @@ pub(super) async fn relay(g: &Gateway, start: Start<'_>, answer: Answer, client:
 impl Relay<'_> {
     /// The upstream's head as the client gets it; there is one, or there were no relay.
     fn head(&self, stamp: &Stamp, still: StillTrue, framing: Framing) -> Option<ResponseHeader> {
-        self.upstream.response_header().map(|head| headers::response_head(head, stamp, still, framing))
+        self.upstream.response_header().map(|head| headers::response_head(head, stamp, still, framing, &*self.meter))
     }
 
     async fn next(&mut self) -> Next {

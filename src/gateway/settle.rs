@@ -9,7 +9,7 @@ use crate::domain::{Event, EventFlag, Money, Usage, UsageSource};
 use crate::ledger::{self, Booking, Journal, JournalError, Position, Settle};
 use crate::limits::{Counters, Settlement};
 use crate::metering::Price;
-use crate::providers::{Billing, Ending, Reading};
+use crate::providers::{self, Billing, Ending, Reading};
 use base64::Engine as _;
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -142,13 +142,7 @@ fn price_of_answer(
     let asked = &*planned.call.model;
     match reading.model.as_deref() {
         Some(answered) if planned.endpoint.billing == Billing::Usage && !planned.call.deferred && answered != asked => {
-            ports.pricing.price_of_answer(
-                planned.provider.name(),
-                Some(answered),
-                asked,
-                arrival.now,
-                planned.setting.cost_map.as_ref(),
-            )
+            providers::price(&ports.pricing, &*planned.provider, &planned.setting, Some(answered), asked, arrival.now)
         }
         _ => admitted.cloned(),
     }

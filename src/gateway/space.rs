@@ -1,6 +1,6 @@
 //! Which URL space a request belongs to.
 
-use crate::providers::{self, Endpoint, Provider};
+use crate::providers::{self, Endpoint, Handle};
 use http::Method;
 
 #[derive(Debug)]
@@ -11,7 +11,7 @@ pub(super) enum Space {
     Ready,
     /// `/api/providers/<name>/...`
     Provider {
-        provider: &'static dyn Provider,
+        provider: Handle,
         endpoint: Endpoint,
     },
     Unknown,
@@ -33,7 +33,7 @@ fn provider_space(method: &Method, path: &str) -> Option<Space> {
     }
     let (provider, tail) = providers::by_path(path)?;
     let endpoint = provider.endpoint(method, &tail)?;
-    Some(Space::Provider { provider, endpoint })
+    Some(Space::Provider { provider: provider.clone(), endpoint })
 }
 
 /// `.` or `..`, plain or percent-encoded.

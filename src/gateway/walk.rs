@@ -15,7 +15,7 @@ use crate::auth::{credential, digest};
 use crate::domain::{Event, EventFlag, Key, Money, Setting, Usage};
 use crate::ledger::Booking;
 use crate::metering::Price;
-use crate::providers::{Dialect, Ending, Endpoint, Provider, Reading};
+use crate::providers::{Dialect, Ending, Endpoint, Handle, Prepare, Provider, Reading, Unsigned};
 use crate::telemetry::{AbortedBy, Finished, RequestLine};
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
@@ -39,7 +39,7 @@ pub(super) async fn walk(g: &Gateway, session: &mut Session) -> pingora::Result<
         }
         Space::Unknown => refuse(g, session, &arrival, Who::nobody(), GatewayError::NotFound).await,
         Space::Provider { provider, endpoint } if g.ports.metrics.in_flight() > g.settings.max_in_flight => {
-            let who = Who { provider: Some(provider), template: endpoint.template, ..Who::default() };
+            let who = Who::calls(&*provider, &endpoint);
             refuse(g, session, &arrival, who, GatewayError::Overloaded).await
         }
         Space::Provider { provider, endpoint } => serve(g, session, arrival, provider, endpoint).await,
@@ -50,14 +50,19 @@ pub(super) async fn walk(g: &Gateway, session: &mut Session) -> pingora::Result<
 #[derive(Clone, Copy, Default)]
 struct Who<'a> {
     key: Option<&'a Arc<Key>>,
-    provider: Option<&'static dyn Provider>,
+    provider: Option<&'a dyn Provider>,
     template: &'static str,
+    dialect: Option<Dialect>,
     model: &'a str,
 }
 
-impl Who<'_> {
+impl<'a> Who<'a> {
     fn nobody() -> Self {
         Self::default()
+    }
+    fn calls(provider: &'a dyn Provider, endpoint: &Endpoint) -> Self {
+        let dialect = Some(provider.dialect(endpoint));
+        Self { provider: Some(provider), template: endpoint.template, dialect, ..Self::default() }
     }
 }
 
@@ -65,10 +70,11 @@ async fn serve(
     g: &Gateway,
     session: &mut Session,
     arrival: Arrival,
-    provider: &'static dyn Provider,
+    provider: Handle,
     endpoint: Endpoint,
 ) -> pingora::Result<()> {
-    let who = Who { provider: Some(provider), template: endpoint.template, ..Who::default() };
+    let callee = provider.clone();
+    let who = Who::calls(&*callee, &endpoint);
     let deadline = match arrival.deadline(g, &session.req_header().headers) {
         Ok(deadline) => deadline,
         Err(error) => return refuse(g, session, &arrival, who, error).await,
@@ -78,7 +84,7 @@ async fn serve(
         Err(error) => return refuse(g, session, &arrival, who, error).await,
     };
     let who = Who { key: Some(&key), ..who };
-    let fitting = match preconditions(g, session, &key, provider, &arrival) {
+    let fitting = match preconditions(g, session, &key, &*provider, &arrival) {
         Ok(fitting) => fitting,
         Err(error) => return refuse(g, session, &arrival, who, error).await,
     };
@@ -122,7 +128,7 @@ fn preconditions(
     g: &Gateway,
     session: &Session,
     key: &Key,
-    provider: &'static dyn Provider,
+    provider: &dyn Provider,
     arrival: &Arrival,
 ) -> Result<Vec<Arc<Setting>>, GatewayError> {
     admit::key_is_usable(g, key, arrival)?;
@@ -161,14 +167,14 @@ fn plan(
     arrival: &Arrival,
     key: Arc<Key>,
     fitting: &[Arc<Setting>],
-    provider: &'static dyn Provider,
+    provider: Handle,
     endpoint: Endpoint,
     body: &Bytes,
 ) -> Result<Planned, GatewayError> {
     let call = provider
         .read(&endpoint, &session.req_header().headers, body)
         .map_err(|bad| GatewayError::BadRequest { message: bad.message, param: bad.param })?;
-    let setting = admit::choose_setting(&key, fitting, &call.model, arrival)?;
+    let setting = admit::choose_setting(&key, fitting, &call, arrival)?;
     Ok(Planned { key, setting, provider, endpoint, call })
 }
 
@@ -201,8 +207,17 @@ impl Serving<'_> {
         patience: Patience,
     ) -> Exchanged {
         let (g, planned) = (self.g, self.planned);
-        let outbound = match planned.provider.prepare(&planned.endpoint, &planned.call, &planned.setting, self.request)
-        {
+        let client = session.req_header();
+        let prepared = planned.provider.prepare(&Prepare {
+            endpoint: &planned.endpoint,
+            call: &planned.call,
+            setting: &planned.setting,
+            headers: &client.headers,
+            query: client.uri.query(),
+            body: self.request,
+            ambient: None,
+        });
+        let outbound = match prepared {
             Ok(outbound) => outbound,
             Err(incomplete) => return self.unanswered(booking, GatewayError::IncompleteSetting(incomplete.entry)),
         };
@@ -220,11 +235,30 @@ impl Serving<'_> {
             Some(_) => Some(outbound.body.len() as u64),
             None => read::declared_length(session),
         };
-        let client_head = session.req_header();
         let remove_user_agent = g.settings.remove_user_agent;
-        let head =
-            headers::request_head(client_head, &planned.endpoint, &upstream.base, &outbound, length, remove_user_agent);
-        let Ok(head) = head else { return self.unanswered(booking, GatewayError::Upstream) };
+        let head = headers::request_head(
+            session.req_header(),
+            &planned.endpoint,
+            &upstream.base,
+            &outbound,
+            length,
+            remove_user_agent,
+        );
+        let Ok(mut head) = head else { return self.unanswered(booking, GatewayError::Upstream) };
+        if let Some(signer) = &outbound.signer {
+            let signed = signer.sign(&Unsigned {
+                method: &planned.endpoint.method,
+                host: upstream.base.host_header().to_str().unwrap_or_default(),
+                target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
+                headers: &head.headers,
+                body: &outbound.body,
+                at: g.ports.clock.now(),
+            });
+            match signed {
+                Ok(signed) => headers::add(&mut head, signed),
+                Err(bad) => return self.unanswered(booking, GatewayError::IncompleteSetting(bad.entry)),
+            }
+        }
         let payload = match &body {
             Some(_) => Payload::Whole(outbound.body.clone()),
             None => Payload::Streamed { limit: g.settings.upload_limit },
@@ -260,7 +294,7 @@ impl Serving<'_> {
             request_id: self.arrival.request_id.clone(),
             allow_origin: self.arrival.allow_origin.clone(),
             event_id: Some(self.arrival.event_id),
-            provider: Some(self.planned.provider.name()),
+            provider: Some(self.planned.provider.name().into()),
             model: Some(self.planned.call.model.clone()),
             rate: self.rate,
             cost: None,
@@ -317,7 +351,8 @@ impl Serving<'_> {
         });
         self.report(&delivered, waited, refusal.as_ref());
         if let Some(error) = refusal {
-            return send_error(session, &error, self.planned.provider.dialect(), &self.stamp()).await;
+            let dialect = self.planned.provider.dialect(&self.planned.endpoint);
+            return send_error(session, &error, dialect, &self.stamp()).await;
         }
         match delivered.delivery {
             Delivery::Whole => Ok(()),
@@ -338,7 +373,7 @@ impl Serving<'_> {
         if let Some(by) = aborted {
             g.ports.metrics.aborted(by);
         }
-        g.ports.metrics.endpoint(planned.provider.name(), planned.endpoint.template).finished(&Finished {
+        g.ports.metrics.endpoint(planned.provider.label(), planned.endpoint.template).finished(&Finished {
             status: delivered.status,
             duration,
             first_byte,
@@ -393,8 +428,7 @@ async fn refuse(
         rate,
         ..Stamp::default()
     };
-    let dialect = who.provider.map_or(Dialect::OpenAi, Provider::dialect);
-    let sent = send_error(session, &error, dialect, &stamp).await;
+    let sent = send_error(session, &error, who.dialect.unwrap_or(Dialect::OpenAi), &stamp).await;
     report_refusal(g, arrival, who, &error);
     sent
 }
@@ -402,8 +436,8 @@ async fn refuse(
 fn report_refusal(g: &Gateway, arrival: &Arrival, who: Who<'_>, error: &GatewayError) {
     let duration = arrival.started.elapsed();
     let provider = who.provider.map(Provider::name).unwrap_or_default();
-    if !provider.is_empty() {
-        g.ports.metrics.endpoint(provider, who.template).finished(&Finished {
+    if let Some(label) = who.provider.map(Provider::label) {
+        g.ports.metrics.endpoint(label, who.template).finished(&Finished {
             status: error.status(),
             duration,
             first_byte: None,

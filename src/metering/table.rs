@@ -120,24 +120,6 @@ impl Pricing {
         }
     }
 
-    /// The price of an answer: by the model that the response names, else by the one that was asked for.
-    /// A cost map that knows either name wins over the table.
-    pub fn price_of_answer(
-        &self,
-        provider: &str,
-        answered: Option<&str>,
-        asked: &str,
-        at: UnixMillis,
-        own: Option<&CostMap>,
-    ) -> Option<Price> {
-        let names = || answered.into_iter().chain([asked]);
-        let named = own.and_then(|costs| names().find(|name| flat_rates(costs, name).is_some()));
-        if let Some(name) = named {
-            return self.price(provider, name, at, own);
-        }
-        names().find_map(|name| self.price(provider, name, at, None))
-    }
-
     fn find(&self, provider: &str, model: &str, at: UnixMillis) -> Option<&Arc<Rates>> {
         let models = self.providers.get(provider)?;
         let exact = |name: &str| models.get(name)?.iter().find(|p| p.covers(at)).map(|p| &p.rates);

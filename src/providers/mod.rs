@@ -1,19 +1,27 @@
 //! What each provider speaks. One folder per provider behind one small, pure trait; no file outside names a provider.
 
-use crate::domain::{Setting, Usage};
+use crate::domain::{Secret, Setting, UnixMillis, Usage};
 use crate::metering::ModelLimits;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::{Arc, LazyLock};
 
 pub mod openai;
+mod price;
+
+pub use price::price;
 
 /// The error shapes clients understand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Dialect {
     /// `{"error":{message,type,param,code}}`
     OpenAi,
+    /// `{"type":"error","error":{type,message}}`
+    Anthropic,
+    /// `{"message":...}` and the header `x-amzn-errortype`
+    Aws,
 }
 
 /// Which entries a setting of a provider has.
@@ -63,6 +71,8 @@ pub struct Call {
     pub user: Box<str>,
     /// The request's own maximum of output tokens for one choice.
     pub max_output: Option<u64>,
+    /// Another name that this call gives the model, such as a deployment: a setting may permit either. Empty = none.
+    pub alias: Box<str>,
     /// Choices asked for (`n`, `best_of`), at least 1.
     pub choices: u64,
     /// The client itself asked for usage in the stream.
@@ -79,8 +89,32 @@ pub struct BadCall {
     pub param: Option<&'static str>,
 }
 
+/// What a request is prepared from.
+#[derive(Clone, Copy, Debug)]
+pub struct Prepare<'a> {
+    pub endpoint: &'a Endpoint,
+    pub call: &'a Call,
+    pub setting: &'a Setting,
+    /// The client's own.
+    pub headers: &'a HeaderMap,
+    /// The client's own, without the question mark.
+    pub query: Option<&'a str>,
+    pub body: &'a Bytes,
+    /// What the host itself is given, for settings without a credential.
+    pub ambient: Option<&'a AmbientCredentials>,
+}
+
+/// Credentials that the host has from its environment, profile, container or instance. They expire and are renewed
+/// in the background.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AmbientCredentials {
+    pub access_key_id: Box<str>,
+    pub secret_access_key: Secret,
+    pub session_token: Option<Secret>,
+}
+
 /// What goes upstream. The gateway adds hygiene (hop-by-hop, host, length, encoding) to the client's headers.
-#[derive(Clone, Debug)]
+#[derive(Debug, Default)]
 pub struct Outbound {
     /// The client's own bytes wherever no rule needs a change.
     pub body: Bytes,
@@ -88,6 +122,34 @@ pub struct Outbound {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Base URL when the setting or provider dictates one; else the configured one.
     pub base_url: Option<Box<str>>,
+    /// Path below the base URL where the body or the setting decides it; else the endpoint's.
+    pub path: Option<Box<str>>,
+    /// In place of the client's query; empty = none.
+    pub query: Option<Box<str>>,
+    /// Makes the last headers, of everything that is sent.
+    pub signer: Option<Box<dyn Signer>>,
+}
+
+/// Signs a request whose every byte is known.
+pub trait Signer: Send + Sync + fmt::Debug {
+    /// Headers to add, credentials among them marked sensitive.
+    ///
+    /// # Errors
+    /// The credential cannot sign.
+    fn sign(&self, request: &Unsigned<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, IncompleteSetting>;
+}
+
+/// A request as it will be on the wire, but for its signature.
+#[derive(Clone, Copy, Debug)]
+pub struct Unsigned<'a> {
+    pub method: &'a Method,
+    /// Value of the `host` header.
+    pub host: &'a str,
+    /// Path and query exactly as sent.
+    pub target: &'a str,
+    pub headers: &'a HeaderMap,
+    pub body: &'a [u8],
+    pub at: UnixMillis,
 }
 
 /// The setting lacks what the provider needs.
@@ -99,8 +161,11 @@ pub struct IncompleteSetting {
 
 pub trait Provider: Send + Sync + fmt::Debug {
     /// Lower-case name: path segment, setting's `provider`, event's `provider`, price table.
-    fn name(&self) -> &'static str;
-    fn dialect(&self) -> Dialect;
+    fn name(&self) -> &str;
+    /// The same for metrics, where names that operators make up share one.
+    fn label(&self) -> &'static str;
+    /// What its clients understand, where the endpoint is known.
+    fn dialect(&self, endpoint: &Endpoint) -> Dialect;
     /// Scheme, host and fixed prefix of the public API.
     fn default_base_url(&self) -> &'static str;
     /// A base URL from a configuration, in the form that an endpoint's path is appended to.
@@ -111,13 +176,13 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// `path` is what follows `/api/providers/<name>`. `None` = 404.
     fn endpoint(&self, method: &Method, path: &str) -> Option<Endpoint>;
     fn read(&self, endpoint: &Endpoint, headers: &HeaderMap, body: &Bytes) -> Result<Call, BadCall>;
-    fn prepare(
-        &self,
-        endpoint: &Endpoint,
-        call: &Call,
-        setting: &Setting,
-        body: &Bytes,
-    ) -> Result<Outbound, IncompleteSetting>;
+    /// # Errors
+    /// The setting lacks something.
+    fn prepare(&self, request: &Prepare<'_>) -> Result<Outbound, IncompleteSetting>;
+    /// The names that the price table may know a model by, best first, until one is taken (`true`).
+    fn price_names(&self, model: &str, _setting: &Setting, take: &mut dyn FnMut(&str) -> bool) {
+        take(model);
+    }
     /// An upper bound of what the call can consume, cheap to compute; `None` when nothing bounds it.
     fn worst_case(&self, endpoint: &Endpoint, call: &Call, body: &[u8], limits: &ModelLimits) -> Option<Usage>;
     /// The prompt counted by tokenizer, and the output bound. Costs time in proportion to the body.
@@ -170,20 +235,28 @@ pub trait ResponseMeter: Send {
     fn reading(&mut self, ending: Ending) -> Reading;
     /// What to append to a stream that broke after its head was sent, so that no client takes it for whole.
     fn broken_tail(&self, message: &str) -> Option<Bytes>;
+    /// The body is a sequence of events: it goes on as it comes, without a length of its own.
+    fn is_stream(&self) -> bool;
+    /// Changes the head that the client gets, where the body that follows is another than the upstream's.
+    fn head(&self, _headers: &mut HeaderMap) {}
 }
 
-/// All providers.
-pub fn all() -> &'static [&'static dyn Provider] {
-    &[&openai::OpenAi]
+/// A provider as requests hold it.
+pub type Handle = Arc<dyn Provider>;
+
+/// All built-in providers.
+pub fn all() -> &'static [Handle] {
+    static ALL: LazyLock<Vec<Handle>> = LazyLock::new(|| vec![Arc::new(openai::OpenAi)]);
+    &ALL
 }
 
 /// The provider with this name.
-pub fn by_name(name: &str) -> Option<&'static dyn Provider> {
-    all().iter().copied().find(|p| p.name() == name)
+pub fn by_name(name: &str) -> Option<&'static Handle> {
+    all().iter().find(|p| p.name() == name)
 }
 
 /// Splits `/api/providers/<name>/<tail>` below `/api/providers`: the provider and the tail with its slash.
-pub fn by_path(path: &str) -> Option<(&'static dyn Provider, Cow<'_, str>)> {
+pub fn by_path(path: &str) -> Option<(&'static Handle, Cow<'_, str>)> {
     let rest = path.strip_prefix("/api/providers/")?;
     let slash = rest.find('/')?;
     let (name, tail) = rest.split_at_checked(slash)?;

@@ -143,21 +143,3 @@ fn setting_wins_over_the_table() {
     let limits = table.price("openai", "gpt-4o", NOW, Some(&costs)).map(|p| p.limits().output);
     assert_eq!(limits, Some(Some(16_384)));
 }
-
-#[test]
-fn an_answer_costs_what_answered() {
-    let table = Pricing::shipped();
-    let cost = |answered, asked, own| {
-        table.price_of_answer("openai", answered, asked, NOW, own).map(|p| p.cost(&million_in()))
-    };
-    assert_eq!(cost(Some("gpt-4o-mini-2024-07-18"), "gpt-4o", None), Some(usd("0.15")));
-    assert_eq!(cost(Some("unheard-of"), "gpt-4o", None), Some(usd("2.5")));
-    assert_eq!(cost(None, "gpt-4o", None), Some(usd("2.5")));
-    assert_eq!(cost(Some("unheard-of"), "nor-this", None), None);
-    let own = CostMap {
-        prompt_cost_per_model: BTreeMap::from([("gpt-4o".to_owned(), 0.001)]),
-        completion_cost_per_model: BTreeMap::from([("gpt-4o".to_owned(), 0.001)]),
-        ..CostMap::default()
-    };
-    assert_eq!(cost(Some("gpt-4o-2024-08-06"), "gpt-4o", Some(&own)), Some(usd("1")));
-}

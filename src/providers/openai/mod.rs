@@ -3,8 +3,10 @@
 //! `endpoints` says what a path is, `request` reads and prepares a body, `bound` and `prompt` say what it will
 //! consume, `usage` reads what was consumed, `meter` follows a response. Nothing here prices anything.
 
-use super::{BadCall, Call, Dialect, Endpoint, IncompleteSetting, Outbound, Provider, ResponseMeter, SettingSchema};
-use crate::domain::{Setting, Usage};
+use super::{
+    BadCall, Call, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider, ResponseMeter, SettingSchema,
+};
+use crate::domain::Usage;
 use crate::metering::ModelLimits;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -22,10 +24,13 @@ pub use endpoints::Kind;
 pub struct OpenAi;
 
 impl Provider for OpenAi {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
+        self.label()
+    }
+    fn label(&self) -> &'static str {
         "openai"
     }
-    fn dialect(&self) -> Dialect {
+    fn dialect(&self, _endpoint: &Endpoint) -> Dialect {
         Dialect::OpenAi
     }
     fn default_base_url(&self) -> &'static str {
@@ -43,14 +48,8 @@ impl Provider for OpenAi {
     fn read(&self, endpoint: &Endpoint, headers: &HeaderMap, body: &Bytes) -> Result<Call, BadCall> {
         request::read(Kind::of(endpoint), endpoint.json_body, headers, body)
     }
-    fn prepare(
-        &self,
-        endpoint: &Endpoint,
-        call: &Call,
-        setting: &Setting,
-        body: &Bytes,
-    ) -> Result<Outbound, IncompleteSetting> {
-        request::prepare(Kind::of(endpoint), call, setting, body)
+    fn prepare(&self, request: &Prepare<'_>) -> Result<Outbound, IncompleteSetting> {
+        request::prepare(Kind::of(request.endpoint), request.call, request.setting, request.body)
     }
     fn worst_case(&self, endpoint: &Endpoint, call: &Call, body: &[u8], limits: &ModelLimits) -> Option<Usage> {
         bound::worst_case(Kind::of(endpoint), call, body, limits)

@@ -85,6 +85,7 @@ fn read_json(kind: Kind, bytes: &[u8]) -> Result<Call, BadCall> {
         wants_usage: body.stream_options.is_some_and(|options| {
             json_walk::member(options.get().as_bytes(), "include_usage").is_some_and(|m| m.value == b"true")
         }),
+        ..Call::default()
     })
 }
 
@@ -146,6 +147,7 @@ pub(super) fn prepare(kind: Kind, call: &Call, setting: &Setting, body: &Bytes) 
         body: asked.map_or_else(|| body.clone(), Bytes::from),
         headers: vec![(AUTHORIZATION, bearer)],
         base_url: setting.base_url().map(|url| base_url(url).into()),
+        ..Outbound::default()
     })
 }
 
@@ -156,7 +158,7 @@ pub(super) fn base_url(configured: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::domain::{Secret, SettingId, UnixMillis};
 
@@ -164,7 +166,7 @@ mod tests {
         read(kind, true, &HeaderMap::new(), &Bytes::copy_from_slice(body.as_bytes()))
     }
 
-    fn setting(key: Option<&str>, base: Option<&str>) -> Setting {
+    pub(in crate::providers::openai) fn setting(key: Option<&str>, base: Option<&str>) -> Setting {
         Setting {
             id: SettingId::parse("6f1fca9b-9b0a-4b3c-8f6e-0d9a3a3a3a3a").expect("uuid"),
             revision: 1,
@@ -189,8 +191,7 @@ mod tests {
             user: "42".into(),
             max_output: Some(100),
             choices: 2,
-            deferred: false,
-            wants_usage: false,
+            ..Call::default()
         };
         assert_eq!(call(Kind::Chat, odd), Ok(expected));
         assert_eq!(call(Kind::Chat, "{}"), Ok(Call { choices: 1, ..Call::default() }));

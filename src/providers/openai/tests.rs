@@ -1,7 +1,7 @@
 use super::*;
 use crate::domain::{Money, UnixMillis};
 use crate::metering::Pricing;
-use crate::providers::{Ending, all, by_name, by_path};
+use crate::providers::{Ending, all, by_name, by_path, price};
 
 /// 2026-11-21T00:00:00Z
 const NOW: UnixMillis = UnixMillis::from_seconds(1_795_219_200);
@@ -15,8 +15,8 @@ fn cost(path: &str, request: &str, response: &'static str) -> Option<Money> {
     let mut meter = provider.meter(&endpoint, &call, 200, &HeaderMap::new(), &request);
     meter.push(Bytes::from_static(response.as_bytes()), &mut Vec::new());
     let reading = meter.reading(Ending::Complete);
-    let price =
-        Pricing::shipped().price_of_answer(provider.name(), reading.model.as_deref(), &call.model, NOW, None)?;
+    let setting = super::request::tests::setting(Some("sk-1"), None);
+    let price = price(&Pricing::shipped(), &**provider, &setting, reading.model.as_deref(), &call.model, NOW)?;
     Some(price.cost(&reading.usage))
 }
 

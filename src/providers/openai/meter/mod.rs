@@ -58,6 +58,9 @@ impl ResponseMeter for Passing {
         let tail = || Bytes::from([b"\n\nevent: error\n", &*error_frame(message)].concat());
         self.is_events.then(tail)
     }
+    fn is_stream(&self) -> bool {
+        self.is_events
+    }
 }
 
 #[cfg(test)]

@@ -85,6 +85,10 @@ impl ResponseMeter for Stream {
         }
     }
 
+    fn is_stream(&self) -> bool {
+        true
+    }
+
     fn broken_tail(&self, message: &str) -> Option<Bytes> {
         let story = &self.story;
         if story.done {

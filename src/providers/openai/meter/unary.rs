@@ -103,4 +103,7 @@ impl ResponseMeter for Unary {
     fn broken_tail(&self, _message: &str) -> Option<Bytes> {
         None
     }
+    fn is_stream(&self) -> bool {
+        false
+    }
 }
