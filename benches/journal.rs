@@ -34,6 +34,7 @@ fn event(n: u64) -> Event {
         metadata: None,
         request: None,
         response: None,
+        objects: None,
     }
 }
 

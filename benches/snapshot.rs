@@ -191,5 +191,6 @@ fn event(n: u64, keys: u64) -> Event {
         metadata: None,
         request: None,
         response: None,
+        objects: None,
     }
 }

@@ -1,6 +1,6 @@
 //! The one record of a request: who, what, how long, how much.
 
-use super::{EventId, KeyId, Money, SettingId, UnixMillis, Usage};
+use super::{EventId, KeyId, Money, ObjectChanges, SettingId, UnixMillis, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -63,6 +63,9 @@ pub struct Event {
     pub request: Option<Box<RawValue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Box<RawValue>>,
+    /// Of requests to a provider that keeps objects for the caller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<Box<ObjectChanges>>,
 }
 
 impl Event {

@@ -56,6 +56,7 @@ pub(super) fn opening(
         metadata: wishes.metadata,
         request: None,
         response: None,
+        objects: None,
     }
 }
 

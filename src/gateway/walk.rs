@@ -505,6 +505,7 @@ fn note(g: &Gateway, session: &Session, arrival: &Arrival, who: Who<'_>, error: 
         metadata: None,
         request: None,
         response: None,
+        objects: None,
     });
 }
 

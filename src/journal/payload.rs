@@ -9,11 +9,14 @@
 //! text     provider, model, method, path, custom_id, user_id, request_id, upstream_request_id
 //! number   usage: source, batch (1), which counts are not zero (bits, in the order of `counts`), then these counts
 //! number   which texts of usage (1..16) and of metadata (32), request (64), response (128) there are, then these
+//! number   objects made, each as id, kind and charged_as (empty = none); objects charged, each as id
 //! ```
 //! A number is LEB128, a text its length as a number and then UTF-8. The checksum of the record has been looked at
 //! before any of this is read; what cannot be read all the same is set aside, never guessed.
 
-use crate::domain::{Event, EventFlag, EventId, KeyId, Money, SettingId, UnixMillis, Usage, UsageSource};
+use crate::domain::{
+    Event, EventFlag, EventId, KeyId, MadeObject, Money, ObjectChanges, SettingId, UnixMillis, Usage, UsageSource,
+};
 use serde_json::value::RawValue;
 use std::str;
 use uuid::Uuid;
@@ -86,6 +89,17 @@ pub(super) fn write(event: &Event, out: &mut Vec<u8>) {
     for field in optional.into_iter().flatten() {
         text(out, field);
     }
+    let (made, charged) = event.objects.as_deref().map_or((&[][..], &[][..]), |o| (&o.made, &o.charged));
+    number(out, made.len() as u64);
+    for object in made {
+        text(out, &object.id);
+        text(out, &object.kind);
+        text(out, object.charged_as.as_deref().unwrap_or_default());
+    }
+    number(out, charged.len() as u64);
+    for id in charged {
+        text(out, id);
+    }
 }
 
 fn write_usage(usage: &Usage, out: &mut Vec<u8>) {
@@ -155,6 +169,9 @@ pub(super) fn read(payload: &[u8]) -> Result<Event, Unreadable> {
     usage.image_quality = optional()?;
     let mut raw = || optional()?.map(|json| RawValue::from_string(json.into()).map_err(|_| Unreadable)).transpose();
     let (metadata, request, response) = (raw()?, raw()?, raw()?);
+    let made = (0..fields.number()?).map(|_| fields.made()).collect::<Result<_, _>>()?;
+    let charged = (0..fields.number()?).map(|_| fields.text()).collect::<Result<_, _>>()?;
+    let objects = ObjectChanges { made, charged };
     if !fields.0.is_empty() {
         return Err(Unreadable);
     }
@@ -180,6 +197,7 @@ pub(super) fn read(payload: &[u8]) -> Result<Event, Unreadable> {
         metadata,
         request,
         response,
+        objects: (!objects.is_empty()).then(|| Box::new(objects)),
     })
 }
 
@@ -207,6 +225,11 @@ impl<'a> Fields<'a> {
             }
         }
         Ok(usage)
+    }
+
+    fn made(&mut self) -> Result<MadeObject, Unreadable> {
+        let (id, kind, charged_as) = (self.text()?, self.text()?, self.text()?);
+        Ok(MadeObject { id, kind, charged_as: Some(charged_as).filter(|id| !id.is_empty()) })
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {

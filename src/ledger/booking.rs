@@ -169,6 +169,7 @@ mod tests {
             metadata: None,
             request: None,
             response: None,
+            objects: None,
         }
     }
 

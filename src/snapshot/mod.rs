@@ -20,6 +20,14 @@ pub struct Snapshot {
     position: i64,
     keys: Shelf<Key>,
     settings: Shelf<Setting>,
+    uses: Shelf<SettingUse>,
+}
+
+/// By how many keys a setting is used.
+#[derive(Debug)]
+struct SettingUse {
+    setting: SettingId,
+    keys: u32,
 }
 
 impl Snapshot {
@@ -35,6 +43,10 @@ impl Snapshot {
     }
     pub const fn settings(&self) -> usize {
         self.settings.len()
+    }
+    /// At most one key uses this setting: whatever its credential can reach is that key's own.
+    pub fn is_exclusive(&self, setting: SettingId) -> bool {
+        self.uses.get(&setting).is_none_or(|uses| uses.keys <= 1)
     }
     /// In no useful order.
     pub fn iter_keys(&self) -> impl Iterator<Item = &Arc<Key>> {
@@ -55,13 +67,37 @@ impl Snapshot {
     pub fn absorb(&mut self, changes: Changes) {
         for change in changes.changes {
             match change {
-                Change::Key(key) => self.keys.put(Arc::from(key)),
+                Change::Key(key) => {
+                    let key: Arc<Key> = Arc::from(key);
+                    let before = self.keys.get(&key.digest).cloned();
+                    self.recount(before.as_deref(), Some(&key));
+                    self.keys.put(key);
+                }
                 Change::Setting(setting) => self.settings.put(Arc::from(setting)),
                 // The same raw key may live on under another id, made after this one was deleted.
-                Change::KeyGone { id, digest } => self.keys.remove(&digest, |key| key.id == id),
+                Change::KeyGone { id, digest } => {
+                    let before = self.keys.get(&digest).filter(|key| key.id == id).cloned();
+                    self.recount(before.as_deref(), None);
+                    self.keys.remove(&digest, |key| key.id == id);
+                }
             }
         }
         self.position = self.position.max(changes.position);
+    }
+
+    fn recount(&mut self, before: Option<&Key>, after: Option<&Key>) {
+        let settings = |key: Option<&Key>| key.map(|key| key.setting_ids.clone()).unwrap_or_default();
+        let (before, after) = (settings(before), settings(after));
+        if before == after {
+            return;
+        }
+        for (settings, uses) in [(&before, false), (&after, true)] {
+            for setting in settings {
+                let keys = self.uses.get(setting).map_or(0, |uses| uses.keys);
+                let keys = if uses { keys.saturating_add(1) } else { keys.saturating_sub(1) };
+                self.uses.put(Arc::new(SettingUse { setting: *setting, keys }));
+            }
+        }
     }
 }
 
@@ -73,6 +109,16 @@ impl Shelved for Key {
     fn place(digest: &KeyDigest) -> Place {
         let [a, b, c, d, e, f, g, h, i, j, ..] = *digest.as_bytes();
         Place::new([a, b], [c, d, e, f, g, h, i, j])
+    }
+}
+
+impl Shelved for SettingUse {
+    type Id = SettingId;
+    fn id(&self) -> &SettingId {
+        &self.setting
+    }
+    fn place(id: &SettingId) -> Place {
+        Setting::place(id)
     }
 }
 

@@ -168,3 +168,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_setting_of_two_keys_is_nobodys_own() {
+    let shared = SettingId::from_uuid(Uuid::from_u128(7));
+    let uses = |seed: u64, settings: &[SettingId]| {
+        let mut key = key(seed, 1);
+        key.setting_ids = settings.into();
+        Change::Key(Box::new(key))
+    };
+    let mut snapshot = Snapshot::default();
+    let mut check = |change: Change, exclusive: bool| {
+        snapshot = snapshot.apply(Changes { changes: vec![change], position: snapshot.position() + 1 });
+        assert_eq!(snapshot.is_exclusive(shared), exclusive);
+    };
+    check(uses(1, &[shared]), true);
+    check(uses(1, &[shared]), true);
+    check(uses(2, &[]), true);
+    check(uses(2, &[shared]), false);
+    check(uses(2, &[]), true);
+    check(uses(2, &[shared]), false);
+    check(Change::KeyGone { id: key(1, 1).id, digest: digest(1) }, true);
+}

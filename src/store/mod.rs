@@ -11,7 +11,7 @@ mod suite;
 
 pub use crate::snapshot::{Change, Changes};
 
-use crate::domain::{Event, EventFlag, Key, KeyId, Money, Setting, SettingId, UnixMillis};
+use crate::domain::{Event, EventFlag, Key, KeyId, Money, Setting, SettingId, StoredObject, UnixMillis};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -209,7 +209,8 @@ pub struct TopKeysFilter {
 #[async_trait]
 pub trait EventStore: Send + Sync {
     /// Writes what is not there yet (by event id) and adds exactly that to each key's spend, in one transaction.
-    /// Returns how many were new.
+    /// Objects that an event made or was charged for are written with it; an event that is charged for what another
+    /// one bears already is stored at cost 0. Returns how many were new.
     async fn insert_events(&self, events: &[Event]) -> Result<usize>;
     async fn list_events(&self, filter: &EventFilter) -> Result<Page<Event>>;
     async fn report(&self, filter: &ReportFilter) -> Result<Report>;
@@ -239,9 +240,19 @@ pub trait EventStore: Send + Sync {
     }
 }
 
+/// What providers keep for callers. Objects come in with the events that made them ([`Event::objects`]): the first
+/// event that names an id as made decides whose it is, the first that names it as charged bears its cost.
+#[async_trait]
+pub trait ObjectStore: Send + Sync {
+    /// Those of `ids` that are known, in no order.
+    async fn objects(&self, provider: &str, ids: &[Box<str>]) -> Result<Vec<StoredObject>>;
+    /// Those of `ids` that an event was charged for.
+    async fn charged(&self, provider: &str, ids: &[Box<str>]) -> Result<Vec<Box<str>>>;
+}
+
 /// Everything a store is.
 #[async_trait]
-pub trait Store: KeyStore + SettingStore + EventStore + ChangeFeed {
+pub trait Store: KeyStore + SettingStore + EventStore + ObjectStore + ChangeFeed {
     /// Answers a trivial query; for readiness.
     async fn ping(&self) -> Result<()>;
     /// The schema's version after migrations.

@@ -3,6 +3,7 @@
 
 pub(crate) mod configuration;
 pub(crate) mod ledger;
+pub(crate) mod objects;
 pub(crate) mod reports;
 pub(crate) mod samples;
 
@@ -46,6 +47,10 @@ macro_rules! conformance {
             ids_of_users_and_callers_are_distinct_and_sorted,
             spend_outlives_the_key,
             huge_numbers_are_kept_or_saturate,
+        );
+        crate::store::suite::conformance!(@each $open, objects,
+            an_object_belongs_to_the_first_that_made_it,
+            work_is_charged_once,
         );
         crate::store::suite::conformance!(@each $open, reports,
             a_range_shorter_than_its_bucket_is_one_point,

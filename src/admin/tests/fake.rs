@@ -296,6 +296,16 @@ impl EventStore for FakeStore {
 }
 
 #[async_trait]
+impl ObjectStore for FakeStore {
+    async fn objects(&self, _: &str, _: &[Box<str>]) -> Result<Vec<StoredObject>> {
+        Ok(Vec::new())
+    }
+    async fn charged(&self, _: &str, _: &[Box<str>]) -> Result<Vec<Box<str>>> {
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait]
 impl Store for FakeStore {
     async fn ping(&self) -> Result<()> {
         self.up()

@@ -207,5 +207,6 @@ pub(super) fn event(key: KeyId, at: i64) -> Event {
         metadata: None,
         request: None,
         response: None,
+        objects: None,
     }
 }

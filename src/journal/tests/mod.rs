@@ -49,6 +49,7 @@ fn opened(n: u64) -> Event {
         metadata: None,
         request: None,
         response: None,
+        objects: None,
     }
 }
 

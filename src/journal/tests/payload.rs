@@ -1,6 +1,8 @@
 //! Every field of every event comes back as it was, and no bytes make the reader panic.
 
-use crate::domain::{Event, EventFlag, EventId, KeyId, Money, SettingId, UnixMillis, Usage, UsageSource};
+use crate::domain::{
+    Event, EventFlag, EventId, KeyId, MadeObject, Money, ObjectChanges, SettingId, UnixMillis, Usage, UsageSource,
+};
 use crate::journal::payload::{read, read_head, write};
 use proptest::prelude::*;
 use serde_json::value::{RawValue, to_raw_value};
@@ -53,8 +55,9 @@ fn events() -> impl Strategy<Value = Event> {
     let ids = (any::<u128>(), prop::option::of(any::<u128>()), prop::option::of(any::<u128>()));
     let numbers = (any::<i64>(), any::<u16>(), any::<u64>(), any::<i64>(), 0..64_u8);
     let tags = prop::collection::vec(".{0,8}", 0..4);
-    (ids, numbers, tags, words::<8>(), usages(), [raw(), raw(), raw()]).prop_map(
-        |((id, key, setting), (at, status, latency_ms, cost, flags), tags, texts, usage, bodies)| {
+    let made = prop::option::of(words::<3>());
+    (ids, numbers, tags, words::<8>(), usages(), [raw(), raw(), raw()], made).prop_map(
+        |((id, key, setting), (at, status, latency_ms, cost, flags), tags, texts, usage, bodies, made)| {
             let [provider, model, method, path, custom_id, user_id, request_id, upstream_request_id] = texts;
             let [metadata, request, response] = bodies;
             let all = ["estimated", "aborted", "unpriced", "cached", "refused", "recovered"];
@@ -84,6 +87,10 @@ fn events() -> impl Strategy<Value = Event> {
                 metadata,
                 request,
                 response,
+                objects: made.map(|[id, kind, other]| {
+                    let charged_as = Some(other.clone()).filter(|id| !id.is_empty());
+                    Box::new(ObjectChanges { made: vec![MadeObject { id, kind, charged_as }], charged: vec![other] })
+                }),
             }
         },
     )

@@ -3,7 +3,7 @@
 use super::filter::{Conditions, limit_and_offset};
 use super::keys::count;
 use super::row::{Columns, json_text, or_null, stored};
-use super::{Result, SqliteStore};
+use super::{Result, SqliteStore, objects};
 use crate::domain::{Event, EventFlag, EventId, KeyId, Money, SettingId, UnixMillis, Usage};
 use crate::store::{EventFilter, EventOrder, Page};
 use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
@@ -25,11 +25,12 @@ pub(super) fn insert(tx: &Transaction<'_>, events: &[Event]) -> Result<usize> {
     let mut spent: HashMap<KeyId, Money> = HashMap::new();
     let mut new = 0;
     for event in events {
+        let cost = if objects::is_charged_elsewhere(tx, event)? { Money::ZERO } else { event.cost };
         let inserted = statement.execute(params![
             event.id.as_bytes(),
             event.created_at.0,
             event.key_id.as_ref().map(KeyId::as_bytes),
-            event.cost.units(),
+            cost.units(),
             stored(event.latency_ms),
             event.status,
             event.provider,
@@ -55,8 +56,9 @@ pub(super) fn insert(tx: &Transaction<'_>, events: &[Event]) -> Result<usize> {
         insert_bodies(tx, event)?;
         if let Some(key) = event.key_id {
             let sum = spent.entry(key).or_default();
-            *sum = sum.saturating_add(event.cost);
+            *sum = sum.saturating_add(cost);
         }
+        objects::insert(tx, event)?;
     }
     add_to_spend(tx, &spent)?;
     Ok(new)
@@ -174,6 +176,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
         metadata: columns.json_or_null()?,
         request: columns.json_or_null()?,
         response: columns.json_or_null()?,
+        objects: None,
     })
 }
 

@@ -1,6 +1,6 @@
 //! The embedded store: one SQLite file in WAL mode, one writer, a few readers.
 //!
-//! A file per aggregate holds its SQL: `keys`, `settings`, `changes`, `events`, `report`, `spend`. Rows are read by
+//! A file per aggregate holds its SQL: `keys`, `settings`, `changes`, `events`, `objects`, `report`, `spend`. Rows are read by
 //! position through `row::Columns`; filters become bound parameters in `filter::Conditions`, never text.
 
 mod changes;
@@ -8,6 +8,7 @@ mod events;
 mod filter;
 mod keys;
 mod lane;
+mod objects;
 mod report;
 mod row;
 mod schema;

@@ -129,6 +129,7 @@ pub(crate) fn event(n: u64, at: UnixMillis, change: impl FnOnce(&mut Event)) -> 
         metadata: None,
         request: None,
         response: None,
+        objects: None,
     };
     change(&mut event);
     event

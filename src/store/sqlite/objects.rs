@@ -1,0 +1,94 @@
+//! Whose object is whose, and which were charged: written with the events that say so.
+
+use super::row::Columns;
+use super::{Result, SqliteStore};
+use crate::domain::{Event, KeyId, StoredObject, UnixMillis};
+use crate::store::ObjectStore;
+use async_trait::async_trait;
+use rusqlite::{OptionalExtension, Transaction, params};
+
+/// Whether another event bears the cost of anything that this one is charged for.
+pub(super) fn is_charged_elsewhere(tx: &Transaction<'_>, event: &Event) -> Result<bool> {
+    let Some(objects) = event.objects.as_deref() else { return Ok(false) };
+    for id in &objects.charged {
+        let bearer: Option<[u8; 16]> = tx
+            .prepare_cached("SELECT event_id FROM charges WHERE provider = ? AND object_id = ?")?
+            .query_row(params![event.provider, id], |row| row.get(0))
+            .optional()?;
+        if bearer.is_some_and(|bearer| bearer != *event.id.as_bytes()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Called for events that are new. The first that names an id wins.
+pub(super) fn insert(tx: &Transaction<'_>, event: &Event) -> Result<()> {
+    let (Some(objects), Some(owner)) = (event.objects.as_deref(), event.key_id) else { return Ok(()) };
+    for made in &objects.made {
+        tx.prepare_cached(
+            "INSERT INTO objects (provider, id, kind, key_id, charged_as, made_at) VALUES (?, ?, ?, ?, ?, ?) \
+             ON CONFLICT (provider, id) DO NOTHING",
+        )?
+        .execute(params![
+            event.provider,
+            made.id,
+            made.kind,
+            owner.as_bytes(),
+            made.charged_as,
+            event.created_at.0
+        ])?;
+    }
+    for id in &objects.charged {
+        tx.prepare_cached(
+            "INSERT INTO charges (provider, object_id, event_id) VALUES (?, ?, ?) \
+             ON CONFLICT (provider, object_id) DO NOTHING",
+        )?
+        .execute(params![event.provider, id, event.id.as_bytes()])?;
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl ObjectStore for SqliteStore {
+    async fn objects(&self, provider: &str, ids: &[Box<str>]) -> Result<Vec<StoredObject>> {
+        let (provider, ids) = (provider.to_owned(), ids.to_vec());
+        self.lookup(move |tx| {
+            let mut statement = tx.prepare_cached(
+                "SELECT id, kind, key_id, charged_as, made_at FROM objects WHERE provider = ? AND id = ?",
+            )?;
+            let mut found = Vec::new();
+            for id in &ids {
+                found.extend(statement.query_row(params![provider, id], read).optional()?);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn charged(&self, provider: &str, ids: &[Box<str>]) -> Result<Vec<Box<str>>> {
+        let (provider, ids) = (provider.to_owned(), ids.to_vec());
+        self.lookup(move |tx| {
+            let mut statement = tx.prepare_cached("SELECT 1 FROM charges WHERE provider = ? AND object_id = ?")?;
+            let mut found = Vec::new();
+            for id in &ids {
+                if statement.exists(params![provider, id])? {
+                    found.push(id.clone());
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+}
+
+fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredObject> {
+    let mut columns = Columns::new(row);
+    Ok(StoredObject {
+        id: columns.take()?,
+        kind: columns.take()?,
+        owner: KeyId::from_uuid(columns.uuid()?),
+        charged_as: columns.take()?,
+        made_at: UnixMillis(columns.take()?),
+    })
+}
