@@ -87,6 +87,7 @@ pub fn serve(config: &Config) -> anyhow::Result<()> {
         clock: clock.clone(),
         metrics: metrics.clone(),
         expiry,
+        objects: store.clone(),
         readiness: readiness.clone(),
         request_log: request_log.clone(),
     };

@@ -5,6 +5,8 @@ CREATE TABLE objects (
     id         TEXT    NOT NULL,
     kind       TEXT    NOT NULL,
     key_id     BLOB    NOT NULL CONSTRAINT objects_key_is_uuid CHECK (length(key_id) = 16),
+    -- Whose credential it was made with.
+    setting_id BLOB,
     -- The object under whose id the consumption is charged, when that is another.
     charged_as TEXT,
     made_at    INTEGER NOT NULL,

@@ -1,7 +1,7 @@
 //! What a provider keeps for its callers: files, threads, batches, stored responses. Each belongs to the key that made
 //! it, and work whose consumption is told only later is charged once, by the id of its object.
 
-use super::{KeyId, UnixMillis};
+use super::{KeyId, SettingId};
 use serde::{Deserialize, Serialize};
 
 /// What one request changed.
@@ -39,6 +39,7 @@ pub struct StoredObject {
     pub id: Box<str>,
     pub kind: Box<str>,
     pub owner: KeyId,
+    /// Whose credential it was made with.
+    pub setting: Option<SettingId>,
     pub charged_as: Option<Box<str>>,
-    pub made_at: UnixMillis,
 }

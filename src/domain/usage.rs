@@ -89,6 +89,41 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Both together: counts add up, selectors are those of `self` or else of `other`.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let either = |a: &Option<Box<str>>, b: &Option<Box<str>>| a.as_ref().or(b.as_ref()).cloned();
+        Self {
+            in_text: self.in_text.saturating_add(other.in_text),
+            in_audio: self.in_audio.saturating_add(other.in_audio),
+            in_image: self.in_image.saturating_add(other.in_image),
+            cache_read_text: self.cache_read_text.saturating_add(other.cache_read_text),
+            cache_read_audio: self.cache_read_audio.saturating_add(other.cache_read_audio),
+            cache_read_image: self.cache_read_image.saturating_add(other.cache_read_image),
+            cache_write_5m: self.cache_write_5m.saturating_add(other.cache_write_5m),
+            cache_write_1h: self.cache_write_1h.saturating_add(other.cache_write_1h),
+            cache_write_30m: self.cache_write_30m.saturating_add(other.cache_write_30m),
+            cache_write_12h: self.cache_write_12h.saturating_add(other.cache_write_12h),
+            out_text: self.out_text.saturating_add(other.out_text),
+            out_audio: self.out_audio.saturating_add(other.out_audio),
+            out_image: self.out_image.saturating_add(other.out_image),
+            out_reasoning: self.out_reasoning.saturating_add(other.out_reasoning),
+            web_search: self.web_search.saturating_add(other.web_search),
+            file_search: self.file_search.saturating_add(other.file_search),
+            code_sessions: self.code_sessions.saturating_add(other.code_sessions),
+            images: self.images.saturating_add(other.images),
+            audio_millis: self.audio_millis.saturating_add(other.audio_millis),
+            characters: self.characters.saturating_add(other.characters),
+            service_tier: either(&self.service_tier, &other.service_tier),
+            speed: either(&self.speed, &other.speed),
+            inference_geo: either(&self.inference_geo, &other.inference_geo),
+            image_size: either(&self.image_size, &other.image_size),
+            image_quality: either(&self.image_quality, &other.image_quality),
+            batch: self.batch || other.batch,
+            source: if self.source == UsageSource::None { other.source } else { self.source },
+        }
+    }
+
     /// All prompt tokens of every kind, as `prompt_token_count` shows them and context tiers compare them.
     pub fn prompt_tokens(&self) -> u64 {
         [

@@ -26,6 +26,13 @@ pub(super) struct Planned {
     pub(super) call: Call,
 }
 
+impl Planned {
+    /// How the cost of this very call comes about.
+    pub(super) const fn billing(&self) -> Billing {
+        if self.call.deferred { Billing::Later } else { self.endpoint.billing }
+    }
+}
+
 /// Only [`admit`] makes one: money is held, the journal knows, exactly one event will follow.
 #[derive(Debug)]
 pub(super) struct Admitted {
@@ -109,12 +116,11 @@ pub(super) async fn admit(
 ) -> Result<Admitted, GatewayError> {
     let rules = Rules::of(&planned.key, g.settings.budget_mode);
     let price = price_of(g, &planned, arrival);
-    let unpriced = match planned.endpoint.billing {
-        Billing::Free => false,
-        Billing::Usage => price.is_none() || planned.call.deferred,
-        Billing::Unpriced => true,
-    };
-    if unpriced && rules.has_budget() && !g.settings.allow_unpriced {
+    let billing = planned.billing();
+    let unpriced = billing == Billing::Unpriced || (billing == Billing::Usage && price.is_none());
+    // Work that is billed later is not bounded now: only a budget that looks backwards can let it in.
+    let unbounded = billing == Billing::Later && rules.mode != BudgetMode::Observe;
+    if (unpriced || unbounded) && rules.has_budget() && !g.settings.allow_unpriced {
         return Err(GatewayError::NotPriced);
     }
     let taken =
@@ -133,7 +139,7 @@ pub(super) async fn admit(
 }
 
 fn price_of(g: &Gateway, planned: &Planned, arrival: &Arrival) -> Option<Price> {
-    if planned.endpoint.billing != Billing::Usage || planned.call.deferred {
+    if planned.billing() != Billing::Usage {
         return None;
     }
     providers::price(&g.ports.pricing, &*planned.provider, &planned.setting, None, &planned.call.model, arrival.now)

@@ -84,6 +84,9 @@ fn stays_here(name: &str) -> bool {
             | "upgrade"
             | "expect"
             | "content-length"
+            // A part of an answer would tell a part of its bill.
+            | "range"
+            | "if-range"
             | "host"
             | "accept-encoding"
             | "http2-settings"

@@ -6,6 +6,7 @@
 //! | route | `space` | method and path | provider and endpoint, or an answer of our own |
 //! | identify | `walk` with `auth` and `snapshot` | presented key | the key and its settings |
 //! | read | `read` | the body, bounded | bytes |
+//! | own | `objects` | ids in path and body | objects of this key only |
 //! | admit | `admit` | rules, price, limits | `Admitted`: held money, an open journal record |
 //! | forward | `forward`, `upstreams`, `headers` | the request as the provider wants it | the answer's head |
 //! | relay | `relay`, `decode` | the answer, metered | bytes to the client |
@@ -20,6 +21,7 @@ mod expiry;
 mod forward;
 mod headers;
 mod ids;
+mod objects;
 mod read;
 mod refuse;
 mod relay;
@@ -37,6 +39,7 @@ use crate::ledger::{Journal, Settle};
 use crate::limits::Counters;
 use crate::metering::Pricing;
 use crate::snapshot::Snapshot;
+use crate::store::ObjectStore;
 use crate::telemetry::{InFlight as Underway, Metrics, RequestLog};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -61,6 +64,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
     pub expiry: KeyExpiry,
+    /// Whose a provider's objects are.
+    pub objects: Arc<dyn ObjectStore>,
     pub readiness: Arc<dyn Readiness>,
     /// `None` = requests leave no line.
     pub request_log: Option<Arc<RequestLog>>,
@@ -118,6 +123,7 @@ pub struct Gateway {
     upstreams: upstreams::Upstreams,
     memory: read::BodyMemory,
     refusals: Rate,
+    objects: objects::Objects,
     draining: Arc<AtomicBool>,
 }
 
@@ -158,6 +164,7 @@ impl Gateway {
             upstreams: upstreams::Upstreams::new(timeouts),
             memory: read::BodyMemory::new(settings.body_memory),
             refusals: Rate::new(Duration::from_secs(60)),
+            objects: objects::Objects::new(ports.objects.clone()),
             draining: Arc::default(),
             ports,
             settings,

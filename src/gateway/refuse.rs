@@ -23,6 +23,8 @@ pub(super) enum GatewayError {
     BodyTimeout,
     PathNotAllowed,
     ModelNotAllowed,
+    UnknownObject { id: Box<str> },
+    ObjectsUnavailable,
     NotPriced,
     Unbounded,
     Rate { state: RateState },
@@ -41,7 +43,7 @@ pub(super) enum GatewayError {
 impl GatewayError {
     pub(super) const fn status(&self) -> u16 {
         match self {
-            Self::NotFound => 404,
+            Self::NotFound | Self::UnknownObject { .. } => 404,
             Self::NoKey
             | Self::UnknownKey
             | Self::Revoked
@@ -55,7 +57,7 @@ impl GatewayError {
             Self::BodyTimeout => 408,
             Self::PathNotAllowed | Self::ModelNotAllowed | Self::NotPriced | Self::Unbounded => 403,
             Self::Rate { .. } | Self::WindowBudget { .. } | Self::TotalBudgetFull => 429,
-            Self::Overloaded | Self::JournalUnavailable | Self::CountersUnavailable => 503,
+            Self::Overloaded | Self::JournalUnavailable | Self::CountersUnavailable | Self::ObjectsUnavailable => 503,
             Self::Connect | Self::Upstream | Self::UpstreamAuth => 502,
             Self::Timeout => 504,
         }
@@ -64,7 +66,7 @@ impl GatewayError {
     /// Stable identifier, the `type` of the error body.
     const fn kind(&self) -> &'static str {
         match self {
-            Self::NotFound => "gateway_not_found",
+            Self::NotFound | Self::UnknownObject { .. } => "gateway_not_found",
             Self::NoKey
             | Self::UnknownKey
             | Self::Revoked
@@ -83,7 +85,9 @@ impl GatewayError {
             Self::WindowBudget { .. } | Self::TotalBudgetExhausted | Self::TotalBudgetFull | Self::Unbounded => {
                 "gateway_cost_limit"
             }
-            Self::Overloaded | Self::JournalUnavailable | Self::CountersUnavailable => "gateway_unavailable",
+            Self::Overloaded | Self::JournalUnavailable | Self::CountersUnavailable | Self::ObjectsUnavailable => {
+                "gateway_unavailable"
+            }
             Self::Connect | Self::Upstream => "gateway_upstream_error",
             Self::UpstreamAuth => "upstream_auth",
             Self::Timeout => "gateway_timeout",
@@ -106,6 +110,8 @@ impl GatewayError {
             Self::BodyTimeout => "the request body did not arrive in time".into(),
             Self::PathNotAllowed => "this key may not call this method and path".into(),
             Self::ModelNotAllowed => "this key may not use this model".into(),
+            Self::UnknownObject { id } => format!("this key has no object {id}"),
+            Self::ObjectsUnavailable => "the gateway cannot look up whose object this is now".into(),
             Self::NotPriced => "this key has a budget and no price is known for this model or endpoint".into(),
             Self::Unbounded => {
                 "this key's budget is strict and nothing bounds the cost of this request: send a maximum of output tokens".into()
@@ -126,7 +132,7 @@ impl GatewayError {
 
     pub(super) const fn reason(&self) -> Option<RefusalReason> {
         Some(match self {
-            Self::NotFound => RefusalReason::NotFound,
+            Self::NotFound | Self::UnknownObject { .. } => RefusalReason::NotFound,
             Self::NoKey | Self::UnknownKey | Self::NoSetting | Self::IncompleteSetting(_) => RefusalReason::Auth,
             Self::Revoked => RefusalReason::Revoked,
             Self::Expired => RefusalReason::Expired,
@@ -140,7 +146,7 @@ impl GatewayError {
             Self::Rate { .. } => RefusalReason::Rate,
             Self::WindowBudget { .. } => RefusalReason::WindowBudget,
             Self::TotalBudgetExhausted | Self::TotalBudgetFull => RefusalReason::TotalBudget,
-            Self::Overloaded | Self::CountersUnavailable => RefusalReason::Overloaded,
+            Self::Overloaded | Self::CountersUnavailable | Self::ObjectsUnavailable => RefusalReason::Overloaded,
             Self::JournalUnavailable => RefusalReason::Journal,
             Self::Connect | Self::Upstream | Self::UpstreamAuth | Self::Timeout => return None,
         })
@@ -160,9 +166,11 @@ impl GatewayError {
         let wait = match self {
             Self::Rate { state } => state.reset,
             Self::WindowBudget { retry_after } => *retry_after,
-            Self::TotalBudgetFull | Self::Overloaded | Self::JournalUnavailable | Self::CountersUnavailable => {
-                Duration::from_secs(1)
-            }
+            Self::TotalBudgetFull
+            | Self::Overloaded
+            | Self::JournalUnavailable
+            | Self::CountersUnavailable
+            | Self::ObjectsUnavailable => Duration::from_secs(1),
             _ => return None,
         };
         Some(u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX).max(1))
@@ -182,6 +190,7 @@ impl GatewayError {
                 | Self::NoSetting
                 | Self::PathNotAllowed
                 | Self::ModelNotAllowed
+                | Self::UnknownObject { .. }
                 | Self::NotPriced
                 | Self::Unbounded
                 | Self::Rate { .. }

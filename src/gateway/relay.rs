@@ -7,6 +7,7 @@ use super::arrival::Arrival;
 use super::decode::Decoder;
 use super::forward::{Answer, Patience};
 use super::headers::{self, Framing, Stamp, StillTrue};
+use super::objects;
 use super::refuse::GatewayError;
 use super::settle::{self, Booked, Outcome, ResponseLog};
 use crate::ledger::Booking;
@@ -23,6 +24,8 @@ use tokio::time::Instant;
 
 /// JSON answers up to this size are held until they are whole, so that their cost can be told in the head.
 const HELD_WHOLE: usize = 256 * 1024;
+/// Lists that must be filtered are held up to this size; a longer one is refused.
+const LIST_WHOLE: usize = 8 * 1024 * 1024;
 
 /// How the client's side of the exchange ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +75,8 @@ pub(super) struct Relay<'a> {
     /// The client takes the cost as an HTTP/2 trailer.
     trailer: bool,
     out: Vec<Bytes>,
+    /// A list of which the client may see its own objects only.
+    filtered: bool,
 }
 
 /// What comes next from the upstream.
@@ -103,9 +108,14 @@ pub(super) async fn relay(g: &Gateway, start: Start<'_>, answer: Answer, client:
     let headers = session.response_header().map_or(&none, |head| &head.headers);
     let meter = planned.provider.meter(&planned.endpoint, &planned.call, status, headers, request);
     let event_stream = meter.is_stream();
-    let held = !event_stream
-        && content_type_is(headers, b"application/json")
-        && content_length(headers).is_none_or(|n| n <= HELD_WHOLE as u64);
+    let filtered = (200..300).contains(&status)
+        && planned.provider.lists_objects(&planned.endpoint)
+        && !objects::are_exclusive(g, std::slice::from_ref(&planned.setting));
+    let held_whole = if filtered { LIST_WHOLE } else { HELD_WHOLE };
+    let held = filtered
+        || !event_stream
+            && content_type_is(headers, b"application/json")
+            && content_length(headers).is_none_or(|n| n <= held_whole as u64);
     let log = ResponseLog::new(planned.key.log_response, event_stream, g.settings.log_body_limit);
     let mut relay = Relay {
         g,
@@ -125,6 +135,7 @@ pub(super) async fn relay(g: &Gateway, start: Start<'_>, answer: Answer, client:
         status,
         booked: None,
         out: Vec::with_capacity(2),
+        filtered,
     };
     let delivered = if held { relay.held(stamp).await } else { relay.streamed(stamp, event_stream, Vec::new()).await };
     let Relay { upstream, reusable, .. } = relay;
@@ -166,7 +177,10 @@ impl Relay<'_> {
                     if done {
                         break;
                     }
-                    if total > HELD_WHOLE {
+                    if self.filtered && total > LIST_WHOLE {
+                        return self.aborted(Delivery::Unsent(Unsent::Broken), GatewayError::Upstream.status(), None);
+                    }
+                    if !self.filtered && total > HELD_WHOLE {
                         return self.streamed(stamp, false, pieces).await;
                     }
                 }
@@ -184,6 +198,14 @@ impl Relay<'_> {
             self.take(piece);
         }
         self.finish_body();
+        if self.filtered {
+            let list = join(&mut self.out);
+            let Some(own) = objects::own_only(self.g, self.planned.key.id, self.planned.provider.name(), &list).await
+            else {
+                return self.aborted(Delivery::Unsent(Unsent::Broken), GatewayError::Upstream.status(), None);
+            };
+            self.out.push(own);
+        }
         let first_byte = Instant::now();
         let booked = self.book(Ending::Complete).await;
         if self.planned.endpoint.billing == Billing::Usage {
@@ -307,7 +329,13 @@ impl Relay<'_> {
         self.book_reading(ending, reading).await
     }
 
-    async fn book_reading(&mut self, ending: Ending, reading: Reading) -> Booked {
+    async fn book_reading(&mut self, ending: Ending, mut reading: Reading) -> Booked {
+        if !reading.charges.is_empty() {
+            let (planned, g) = (self.planned, self.g);
+            let exclusive = objects::are_exclusive(g, std::slice::from_ref(&planned.setting));
+            let told = std::mem::take(&mut reading.charges);
+            reading.charges = g.objects.unpaid(planned.provider.name(), planned.key.id, exclusive, told).await;
+        }
         let booked = self.close(ending, reading, self.status);
         if self.g.settings.durable_to_disk
             && let Err(error) = self.g.ports.journal.synced(booked.position).await
@@ -317,7 +345,15 @@ impl Relay<'_> {
         booked
     }
 
-    fn close(&mut self, ending: Ending, reading: Reading, status: u16) -> Booked {
+    fn close(&mut self, ending: Ending, mut reading: Reading, status: u16) -> Booked {
+        if ending == Ending::Aborted {
+            // What was not told whole is charged when it is.
+            reading.charges.clear();
+        }
+        if !reading.made.is_empty() {
+            let (planned, made) = (self.planned, &reading.made);
+            self.g.objects.remember(planned.provider.name(), made, planned.key.id, planned.setting.id);
+        }
         let outcome = Outcome {
             status,
             ending,
@@ -371,9 +407,9 @@ fn join(pieces: &mut Vec<Bytes>) -> Bytes {
         0 => Bytes::new(),
         1 => pieces.pop().unwrap_or_default(),
         _ => {
-            let joined = pieces.iter().flat_map(|p| p.iter().copied()).collect::<Vec<u8>>();
+            let joined = Bytes::from(pieces.concat());
             pieces.clear();
-            Bytes::from(joined)
+            joined
         }
     }
 }

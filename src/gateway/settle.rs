@@ -5,7 +5,7 @@ use super::admit::{Planned, Wishes};
 use super::arrival::Arrival;
 use crate::domain::UnixMillis;
 use crate::domain::time::Clock;
-use crate::domain::{Event, EventFlag, Money, Usage, UsageSource};
+use crate::domain::{Event, EventFlag, Money, ObjectChanges, Usage, UsageSource};
 use crate::ledger::{self, Booking, Journal, JournalError, Position, Settle};
 use crate::limits::{Counters, Settlement};
 use crate::metering::Price;
@@ -29,7 +29,7 @@ pub(super) fn opening(
     arrival: &Arrival,
 ) -> Event {
     let mut usage = Usage::default();
-    if planned.endpoint.billing == Billing::Usage {
+    if planned.billing() == Billing::Usage {
         // About four bytes of JSON to a token.
         usage.in_text = body_len as u64 / 4;
         usage.source = UsageSource::Estimated;
@@ -98,13 +98,26 @@ pub(super) fn close(
     arrival: &Arrival,
 ) -> Booked {
     let price = price_of_answer(planned, admitted_price, &outcome.reading, ports, arrival);
-    let cost = price.as_ref().map_or(Money::ZERO, |p| p.cost(&outcome.reading.usage));
-    let flags = flags(planned.endpoint.billing, price.is_some(), &outcome);
-    let usage = outcome.reading.usage;
+    let mut cost = price.as_ref().map_or(Money::ZERO, |p| p.cost(&outcome.reading.usage));
+    let mut priced = price.is_some() || planned.billing() != Billing::Usage;
+    let mut usage = outcome.reading.usage.clone();
+    for charge in &outcome.reading.charges {
+        let price = price_of_model(planned, &charge.model, ports, arrival);
+        cost = cost.saturating_add(price.as_ref().map_or(Money::ZERO, |p| p.cost(&charge.usage)));
+        priced &= price.is_some();
+        usage = usage.plus(&charge.usage);
+    }
+    let flags = flags(planned.billing(), priced, &usage, &outcome);
     let known_flags = flags.clone();
+    let Reading { made, charges, .. } = outcome.reading;
     booking.learn(|event| {
         event.upstream_request_id = outcome.upstream_request_id;
         event.flags = known_flags;
+        if let Some(charge) = charges.first().filter(|_| event.model.is_empty()) {
+            event.model = charge.model.clone();
+        }
+        let changes = ObjectChanges { made, charged: charges.into_iter().map(|charge| charge.id).collect() };
+        event.objects = (!changes.is_empty()).then(|| Box::new(changes));
     });
     let closed = booking.close(ledger::Outcome {
         at: ports.clock.now(),
@@ -122,10 +135,10 @@ pub(super) fn close(
     Booked { cost, position, flags, usage }
 }
 
-fn flags(billing: Billing, priced: bool, outcome: &Outcome) -> Vec<EventFlag> {
-    let estimated = matches!(outcome.reading.usage.source, UsageSource::Estimated | UsageSource::Partial);
+fn flags(billing: Billing, priced: bool, usage: &Usage, outcome: &Outcome) -> Vec<EventFlag> {
+    let estimated = matches!(usage.source, UsageSource::Estimated | UsageSource::Partial);
     let aborted = outcome.ending == Ending::Aborted || outcome.reading.truncated;
-    let unpriced = billing == Billing::Unpriced || (billing == Billing::Usage && !priced);
+    let unpriced = billing == Billing::Unpriced || !priced;
     [(estimated, EventFlag::Estimated), (aborted, EventFlag::Aborted), (unpriced, EventFlag::Unpriced)]
         .into_iter()
         .filter_map(|(set, flag)| set.then_some(flag))
@@ -142,11 +155,15 @@ fn price_of_answer(
 ) -> Option<Price> {
     let asked = &*planned.call.model;
     match reading.model.as_deref() {
-        Some(answered) if planned.endpoint.billing == Billing::Usage && !planned.call.deferred && answered != asked => {
+        Some(answered) if planned.billing() == Billing::Usage && answered != asked => {
             providers::price(&ports.pricing, &*planned.provider, &planned.setting, Some(answered), asked, arrival.now)
         }
         _ => admitted.cloned(),
     }
+}
+
+fn price_of_model(planned: &Planned, model: &str, ports: &Ports, arrival: &Arrival) -> Option<Price> {
+    providers::price(&ports.pricing, &*planned.provider, &planned.setting, None, model, arrival.now)
 }
 
 /// A body as the event keeps it: JSON as it is, anything else as `{"data": base64}`, cut to `limit` bytes.

@@ -6,6 +6,7 @@ use super::answer::{answer, send, send_error};
 use super::arrival::{self, Arrival};
 use super::forward::{self, Fault, Patience, Payload};
 use super::headers::{self, Stamp};
+use super::objects::{self, Resolved};
 use super::read::{self, BodyLimits, ReadBody, ReadError};
 use super::refuse::GatewayError;
 use super::relay::{self, Delivered, Delivery, Start, Unsent};
@@ -94,7 +95,12 @@ async fn serve(
         Err(ReadError::ClientGone) => return Err(cut()),
     };
     let bytes = body.as_ref().map(|b| b.bytes.clone()).unwrap_or_default();
-    let planned = match plan(session, &arrival, Arc::clone(&key), &fitting, provider, endpoint, &bytes) {
+    let named = provider.references(&endpoint, session.req_header().uri.query(), &bytes);
+    let resolved = match objects::check(g, &key, provider.name(), &fitting, &named).await {
+        Ok(resolved) => resolved,
+        Err(error) => return refuse(g, session, &arrival, who, error).await,
+    };
+    let planned = match plan(session, &arrival, Arc::clone(&key), &fitting, provider, endpoint, &bytes, resolved) {
         Ok(planned) => planned,
         Err(error) => return refuse(g, session, &arrival, who, error).await,
     };
@@ -170,10 +176,14 @@ fn plan(
     provider: Handle,
     endpoint: Endpoint,
     body: &Bytes,
+    resolved: Resolved,
 ) -> Result<Planned, GatewayError> {
-    let call = provider
+    let mut call = provider
         .read(&endpoint, &session.req_header().headers, body)
         .map_err(|bad| GatewayError::BadRequest { message: bad.message, param: bad.param })?;
+    call.charged_as = resolved.charged_as;
+    let made_with = fitting.iter().find(|setting| Some(setting.id) == resolved.setting);
+    let fitting = made_with.map_or(fitting, std::slice::from_ref);
     let setting = admit::choose_setting(&key, fitting, &call, arrival)?;
     Ok(Planned { key, setting, provider, endpoint, call })
 }

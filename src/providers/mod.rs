@@ -1,6 +1,6 @@
 //! What each provider speaks. One folder per provider behind one small, pure trait; no file outside names a provider.
 
-use crate::domain::{Secret, Setting, UnixMillis, Usage};
+use crate::domain::{MadeObject, Secret, Setting, UnixMillis, Usage};
 use crate::metering::ModelLimits;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -57,6 +57,8 @@ pub enum Billing {
     Free,
     /// By the usage that its answers report.
     Usage,
+    /// The answer only acknowledges: what the work consumes is told by a later one ([`Reading::charges`]).
+    Later,
     /// Costs something that is not known here: served with cost 0, flagged, and refused to keys with a budget.
     Unpriced,
 }
@@ -77,8 +79,10 @@ pub struct Call {
     pub choices: u64,
     /// The client itself asked for usage in the stream.
     pub wants_usage: bool,
-    /// The answer only acknowledges: what the work consumes is reported later, elsewhere.
+    /// As [`Billing::Later`], because of what the body asks for.
     pub deferred: bool,
+    /// What is asked for tells the consumption of this object.
+    pub charged_as: Option<Box<str>>,
 }
 
 /// A body that cannot be served. `param` names the field when one is at fault.
@@ -179,6 +183,15 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// # Errors
     /// The setting lacks something.
     fn prepare(&self, request: &Prepare<'_>) -> Result<Outbound, IncompleteSetting>;
+    /// Objects of the provider that the request names in path, query or body, the path's first: each must be the
+    /// caller's own.
+    fn references(&self, _endpoint: &Endpoint, _query: Option<&str>, _body: &[u8]) -> Vec<Box<str>> {
+        Vec::new()
+    }
+    /// The answer lists the objects of everybody who uses the credential.
+    fn lists_objects(&self, _endpoint: &Endpoint) -> bool {
+        false
+    }
     /// The names that the price table may know a model by, best first, until one is taken (`true`).
     fn price_names(&self, model: &str, _setting: &Setting, take: &mut dyn FnMut(&str) -> bool) {
         take(model);
@@ -222,6 +235,19 @@ pub struct Reading {
     pub model: Option<Box<str>>,
     /// The body ended before its own terminal marker although one was due.
     pub truncated: bool,
+    /// Objects that the request brought into being.
+    pub made: Vec<MadeObject>,
+    /// Earlier work whose consumption this answer tells, whether or not it was told before.
+    pub charges: Vec<Charge>,
+}
+
+/// What an object has consumed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Charge {
+    /// The object's id: it is charged once.
+    pub id: Box<str>,
+    pub model: Box<str>,
+    pub usage: Usage,
 }
 
 /// Follows one response body. Sees every byte, holds back as little as possible, never fails:

@@ -42,6 +42,7 @@ impl Kind {
             Self::Chat | Self::Completions | Self::Embeddings | Self::Responses | Self::Moderations => Billing::Usage,
             Self::Media | Self::Form => Billing::Unpriced,
             Self::Other if template == ANYTHING => Billing::Unpriced,
+            Self::Other if method == Method::POST && TOLD_LATER.contains(&template) => Billing::Later,
             Self::Other if method == Method::POST && STARTS_WORK.contains(&template) => Billing::Unpriced,
             Self::Other => Billing::Free,
         }
@@ -156,16 +157,20 @@ const PLAIN: &[&str] = &[
 
 /// Of [`PLAIN`], what sets a model or a machine to work when it is posted.
 const STARTS_WORK: &[&str] = &[
-    "/v1/batches",
     "/v1/containers",
     "/v1/evals/{eval_id}/runs",
     "/v1/fine_tuning/alpha/graders/run",
     "/v1/fine_tuning/jobs",
+    "/v1/videos",
+    "/v1/videos/{video_id}/remix",
+];
+
+/// Of [`PLAIN`], work whose object tells its consumption when it is over.
+const TOLD_LATER: &[&str] = &[
+    "/v1/batches",
     "/v1/threads/runs",
     "/v1/threads/{thread_id}/runs",
     "/v1/threads/{thread_id}/runs/{run_id}/submit_tool_outputs",
-    "/v1/videos",
-    "/v1/videos/{video_id}/remix",
 ];
 
 /// Administration of the organisation; sockets and credentials that would let a client go past the meter.
@@ -183,7 +188,7 @@ const CLOSED: &[&str] = &[
 ];
 
 /// The label of a path that is not listed.
-const ANYTHING: &str = "/v1/*";
+pub(super) const ANYTHING: &str = "/v1/*";
 
 /// `None` when there is no such operation, or none that may be called through a gateway.
 pub(super) fn find(method: &Method, path: &str) -> Option<Endpoint> {
@@ -233,7 +238,7 @@ fn endpoint(template: &'static str, kind: Kind, method: Method, path: &str) -> E
 
 /// The parts of a path, percent-decoded. `None` for a path that an upstream could read in another way than we do:
 /// empty or dot segments, encoded slashes, control characters.
-fn segments(path: &str) -> Option<Vec<Cow<'_, str>>> {
+pub(super) fn segments(path: &str) -> Option<Vec<Cow<'_, str>>> {
     let path = path.strip_prefix('/')?;
     let path = path.strip_suffix('/').unwrap_or(path);
     path.split('/').map(segment).collect()

@@ -14,6 +14,7 @@ use http::{HeaderMap, Method};
 mod bound;
 mod endpoints;
 mod meter;
+mod objects;
 mod prompt;
 mod request;
 mod usage;
@@ -51,6 +52,12 @@ impl Provider for OpenAi {
     fn prepare(&self, request: &Prepare<'_>) -> Result<Outbound, IncompleteSetting> {
         request::prepare(Kind::of(request.endpoint), request.call, request.setting, request.body)
     }
+    fn references(&self, endpoint: &Endpoint, _query: Option<&str>, body: &[u8]) -> Vec<Box<str>> {
+        objects::references(endpoint, body)
+    }
+    fn lists_objects(&self, endpoint: &Endpoint) -> bool {
+        objects::is_list(endpoint)
+    }
     fn worst_case(&self, endpoint: &Endpoint, call: &Call, body: &[u8], limits: &ModelLimits) -> Option<Usage> {
         bound::worst_case(Kind::of(endpoint), call, body, limits)
     }
@@ -65,7 +72,7 @@ impl Provider for OpenAi {
         headers: &HeaderMap,
         request: &Bytes,
     ) -> Box<dyn ResponseMeter> {
-        meter::of(Kind::of(endpoint), call, status, headers, request)
+        meter::of(endpoint, call, status, headers, request)
     }
 }
 

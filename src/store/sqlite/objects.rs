@@ -2,7 +2,7 @@
 
 use super::row::Columns;
 use super::{Result, SqliteStore};
-use crate::domain::{Event, KeyId, StoredObject, UnixMillis};
+use crate::domain::{Event, KeyId, SettingId, StoredObject};
 use crate::store::ObjectStore;
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -27,7 +27,7 @@ pub(super) fn insert(tx: &Transaction<'_>, event: &Event) -> Result<()> {
     let (Some(objects), Some(owner)) = (event.objects.as_deref(), event.key_id) else { return Ok(()) };
     for made in &objects.made {
         tx.prepare_cached(
-            "INSERT INTO objects (provider, id, kind, key_id, charged_as, made_at) VALUES (?, ?, ?, ?, ?, ?) \
+            "INSERT INTO objects (provider, id, kind, key_id, setting_id, charged_as, made_at) VALUES (?, ?, ?, ?, ?, ?, ?) \
              ON CONFLICT (provider, id) DO NOTHING",
         )?
         .execute(params![
@@ -35,6 +35,7 @@ pub(super) fn insert(tx: &Transaction<'_>, event: &Event) -> Result<()> {
             made.id,
             made.kind,
             owner.as_bytes(),
+            event.setting_id.as_ref().map(SettingId::as_bytes),
             made.charged_as,
             event.created_at.0
         ])?;
@@ -55,7 +56,7 @@ impl ObjectStore for SqliteStore {
         let (provider, ids) = (provider.to_owned(), ids.to_vec());
         self.lookup(move |tx| {
             let mut statement = tx.prepare_cached(
-                "SELECT id, kind, key_id, charged_as, made_at FROM objects WHERE provider = ? AND id = ?",
+                "SELECT id, kind, key_id, setting_id, charged_as FROM objects WHERE provider = ? AND id = ?",
             )?;
             let mut found = Vec::new();
             for id in &ids {
@@ -88,7 +89,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredObject> {
         id: columns.take()?,
         kind: columns.take()?,
         owner: KeyId::from_uuid(columns.uuid()?),
+        setting: columns.uuid_or_null()?.map(SettingId::from_uuid),
         charged_as: columns.take()?,
-        made_at: UnixMillis(columns.take()?),
     })
 }

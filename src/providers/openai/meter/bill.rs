@@ -77,7 +77,12 @@ impl Bill {
     }
 
     fn reading(&self, usage: Usage, truncated: bool) -> Reading {
-        Reading { usage: Usage { service_tier: self.tier.clone(), ..usage }, model: self.answered.clone(), truncated }
+        Reading {
+            usage: Usage { service_tier: self.tier.clone(), ..usage },
+            model: self.answered.clone(),
+            truncated,
+            ..Reading::default()
+        }
     }
 
     /// A completion may repeat its prompt, which is no output.

@@ -2,17 +2,29 @@
 //! usage that the client did not ask for, because we did, is taken out again.
 
 mod bill;
+mod objects;
 mod stream;
 mod unary;
 
 use super::{Kind, request};
-use crate::providers::{Call, Ending, Progress, Reading, ResponseMeter};
+use crate::providers::{Call, Ending, Endpoint, Progress, Reading, ResponseMeter};
 use bill::Bill;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
-pub(super) fn of(kind: Kind, call: &Call, status: u16, headers: &HeaderMap, sent: &Bytes) -> Box<dyn ResponseMeter> {
+pub(super) fn of(
+    endpoint: &Endpoint,
+    call: &Call,
+    status: u16,
+    headers: &HeaderMap,
+    sent: &Bytes,
+) -> Box<dyn ResponseMeter> {
+    let inner = of_body(Kind::of(endpoint), call, status, headers, sent);
+    objects::wrap(endpoint, call, status, headers, sent, inner)
+}
+
+fn of_body(kind: Kind, call: &Call, status: u16, headers: &HeaderMap, sent: &Bytes) -> Box<dyn ResponseMeter> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|t| t.to_str().ok()).unwrap_or_default();
     let media = content_type.split(';').next().unwrap_or_default().trim();
     let is_events = media.eq_ignore_ascii_case("text/event-stream");

@@ -179,7 +179,10 @@ fn responses_report_at_their_end() {
 fn a_stream_without_usage_is_counted() {
     let outcome = HUB.whole();
     let expected = Usage { in_text: HELLO_TOKENS, out_text: 4, source: UsageSource::Estimated, ..Usage::default() };
-    assert_eq!(outcome.reading, Reading { usage: expected, model: Some("gpt-4o".into()), truncated: false });
+    assert_eq!(
+        outcome.reading,
+        Reading { usage: expected, model: Some("gpt-4o".into()), truncated: false, ..Reading::default() }
+    );
 }
 
 #[test]
