@@ -6,5 +6,6 @@ mod bodies;
 mod events;
 mod forwarding;
 mod limits;
+mod objects;
 mod process;
 mod streaming;
