@@ -13,6 +13,22 @@ pub fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
         .map(|value| value.as_bytes().trim_ascii())
         .find(|key| !key.is_empty())
         .or_else(|| bearer(headers))
+        .or_else(|| subprotocol(headers))
+}
+
+/// Browsers cannot set headers on a WebSocket: they offer a subprotocol `<words>-api-key.<key>`.
+fn subprotocol(headers: &HeaderMap) -> Option<&[u8]> {
+    let offered = headers.get(http::header::SEC_WEBSOCKET_PROTOCOL)?.as_bytes();
+    let key = |item: &'_ [u8]| {
+        const MARK: &[u8] = b"-api-key.";
+        let item = item.trim_ascii();
+        let at = item.windows(MARK.len()).position(|window| window == MARK)?;
+        Some((at + MARK.len(), item.len()))
+    };
+    offered.split(|b| *b == b',').find_map(|item| {
+        let (from, to) = key(item)?;
+        item.trim_ascii().get(from..to).filter(|key| !key.is_empty())
+    })
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {

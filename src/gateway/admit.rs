@@ -43,7 +43,7 @@ pub(super) struct Admitted {
 }
 
 /// What the client wants its event to carry.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Wishes {
     pub(super) custom_id: Box<str>,
     pub(super) metadata: Option<Box<RawValue>>,

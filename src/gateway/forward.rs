@@ -12,6 +12,7 @@ use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::client::HttpSession;
+use pingora_core::upstreams::peer::ALPN;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -76,6 +77,27 @@ impl Patience {
     }
 }
 
+/// As [`forward`], for a request that wants its connection upgraded: HTTP/1.1, on a connection of its own.
+pub(super) async fn upgrade(
+    connector: &Connector,
+    upstream: &Upstream,
+    head: RequestHeader,
+    patience: Patience,
+) -> Result<Answer, Fault> {
+    let mut peer = HttpPeer::clone(&*upstream.peer().ok_or(Fault::Connect)?);
+    peer.options.alpn = ALPN::H1;
+    let exchange = async {
+        let (mut session, _) = Box::pin(connector.get_http_session(&peer)).await.map_err(|_| Fault::Connect)?;
+        session.write_request_header(Box::new(head)).await.map_err(|_| Fault::Broken { sent: false })?;
+        session.finish_request_body().await.map_err(|_| Fault::Broken { sent: false })?;
+        final_head(&mut session).await.map_err(|_| Fault::Broken { sent: true })?;
+        Ok(session)
+    };
+    let session = tokio::time::timeout_at(patience.next(), exchange).await;
+    let session = session.map_err(|_| Fault::Timeout { sent: false })??;
+    Ok(Answer { session, peer: Arc::new(peer) })
+}
+
 pub(super) async fn forward(
     connector: &Connector,
     upstream: &Upstream,
@@ -88,7 +110,6 @@ pub(super) async fn forward(
     match payload {
         Payload::Whole(body) => {
             let sent = AtomicBool::new(false);
-            // Pinned where it is made: it holds a whole connection set-up, too much to be moved about.
             let mut exchange = std::pin::pin!(whole(connector, upstream, head, body, &sent, count));
             tokio::select! {
                 biased;
@@ -188,7 +209,8 @@ async fn connect(
     count: &(dyn Fn(ConnectionState) + Send + Sync),
 ) -> Result<(HttpSession, Arc<HttpPeer>, bool), Fault> {
     let peer = upstream.peer().ok_or(Fault::Connect)?;
-    match connector.get_http_session(&*peer).await {
+    // Boxed: it holds a whole connection set-up, more than all the rest of a request, and is over before the answer.
+    match Box::pin(connector.get_http_session(&*peer)).await {
         Ok((session, reused)) => {
             count(if reused { ConnectionState::Reused } else { ConnectionState::Opened });
             Ok((session, peer, reused))

@@ -6,7 +6,7 @@ use crate::limits::RateState;
 use crate::providers::{Endpoint, Outbound, ResponseMeter};
 use http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST,
-    TRANSFER_ENCODING, USER_AGENT,
+    SEC_WEBSOCKET_EXTENSIONS, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -223,7 +223,7 @@ pub(super) fn response_head(
     stamp: &Stamp,
     still: StillTrue,
     framing: Framing,
-    meter: &dyn ResponseMeter,
+    meter: Option<&dyn ResponseMeter>,
 ) -> ResponseHeader {
     let mut headers = HeaderMap::with_capacity(upstream.headers.len() + 10);
     let named = connection_tokens(&upstream.headers);
@@ -240,7 +240,9 @@ pub(super) fn response_head(
     if let Some(id) = upstream.headers.get(REQUEST_ID) {
         headers.insert(UPSTREAM_REQUEST_ID, id.clone());
     }
-    meter.head(&mut headers);
+    if let Some(meter) = meter {
+        meter.head(&mut headers);
+    }
     stamp.apply(&mut headers);
     match framing {
         Framing::Length(bytes) => drop(headers.insert(CONTENT_LENGTH, bytes.into())),
@@ -250,6 +252,27 @@ pub(super) fn response_head(
         Framing::Untouched | Framing::Open { .. } => {}
     }
     response(upstream.status, headers)
+}
+
+/// `101` as the client gets it: what was hop-by-hop is said again.
+pub(super) fn upgraded(head: ResponseHeader) -> ResponseHeader {
+    let mut parts: http::response::Parts = head.into();
+    parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    parts.into()
+}
+
+/// The request's own part of an upgrade, put back after hygiene took it out. Extensions (compression) would hide the
+/// messages that tell the bill.
+pub(super) fn ask_for_upgrade(head: &mut RequestHeader, provider: Vec<(HeaderName, HeaderValue)>) {
+    let mut parts: http::request::Parts = head.as_owned_parts();
+    parts.headers.remove(SEC_WEBSOCKET_EXTENSIONS);
+    parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    for (name, value) in provider {
+        parts.headers.insert(name, value);
+    }
+    *head = parts.into();
 }
 
 /// A head of exactly these headers: names go out in the usual case.

@@ -10,6 +10,7 @@
 //! | admit | `admit` | rules, price, limits | `Admitted`: held money, an open journal record |
 //! | forward | `forward`, `upstreams`, `headers` | the request as the provider wants it | the answer's head |
 //! | relay | `relay`, `decode` | the answer, metered | bytes to the client |
+//! | upgrade | `socket` | frames both ways | an event for every bill that is told |
 //! | settle | `settle` | usage and price | one event, before the last byte leaves |
 //! | refuse | `refuse`, `answer` | any error | an answer in the client's dialect |
 
@@ -26,6 +27,7 @@ mod read;
 mod refuse;
 mod relay;
 mod settle;
+mod socket;
 mod space;
 mod upstreams;
 mod walk;

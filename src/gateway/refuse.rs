@@ -19,6 +19,7 @@ pub(super) enum GatewayError {
     BadTimeout,
     BadRequest { message: String, param: Option<&'static str> },
     EncodedBody,
+    UpgradeRequired,
     BodyTooLarge { limit: u64 },
     BodyTimeout,
     PathNotAllowed,
@@ -53,6 +54,7 @@ impl GatewayError {
             | Self::TotalBudgetExhausted => 401,
             Self::BadTimeout | Self::BadRequest { .. } => 400,
             Self::EncodedBody => 415,
+            Self::UpgradeRequired => 426,
             Self::BodyTooLarge { .. } => 413,
             Self::BodyTimeout => 408,
             Self::PathNotAllowed | Self::ModelNotAllowed | Self::NotPriced | Self::Unbounded => 403,
@@ -76,6 +78,7 @@ impl GatewayError {
             Self::BadTimeout
             | Self::BadRequest { .. }
             | Self::EncodedBody
+            | Self::UpgradeRequired
             | Self::BodyTooLarge { .. }
             | Self::BodyTimeout => "gateway_bad_request",
             Self::PathNotAllowed => "gateway_path_not_allowed",
@@ -106,6 +109,7 @@ impl GatewayError {
             Self::BadTimeout => "x-request-timeout must be a duration such as 30s or 1m30s".into(),
             Self::BadRequest { message, .. } => message.clone(),
             Self::EncodedBody => "the request body must not be compressed (content-encoding)".into(),
+            Self::UpgradeRequired => "this path speaks WebSocket over HTTP/1.1".into(),
             Self::BodyTooLarge { limit } => format!("the request body is larger than {limit} bytes"),
             Self::BodyTimeout => "the request body did not arrive in time".into(),
             Self::PathNotAllowed => "this key may not call this method and path".into(),
@@ -136,9 +140,11 @@ impl GatewayError {
             Self::NoKey | Self::UnknownKey | Self::NoSetting | Self::IncompleteSetting(_) => RefusalReason::Auth,
             Self::Revoked => RefusalReason::Revoked,
             Self::Expired => RefusalReason::Expired,
-            Self::BadTimeout | Self::BadRequest { .. } | Self::EncodedBody | Self::BodyTimeout => {
-                RefusalReason::BadRequest
-            }
+            Self::BadTimeout
+            | Self::BadRequest { .. }
+            | Self::EncodedBody
+            | Self::UpgradeRequired
+            | Self::BodyTimeout => RefusalReason::BadRequest,
             Self::BodyTooLarge { .. } => RefusalReason::BodyTooLarge,
             Self::PathNotAllowed => RefusalReason::Path,
             Self::ModelNotAllowed => RefusalReason::Model,

@@ -148,7 +148,9 @@ pub(super) async fn relay(g: &Gateway, start: Start<'_>, answer: Answer, client:
 impl Relay<'_> {
     /// The upstream's head as the client gets it; there is one, or there were no relay.
     fn head(&self, stamp: &Stamp, still: StillTrue, framing: Framing) -> Option<ResponseHeader> {
-        self.upstream.response_header().map(|head| headers::response_head(head, stamp, still, framing, &*self.meter))
+        self.upstream
+            .response_header()
+            .map(|head| headers::response_head(head, stamp, still, framing, Some(&*self.meter)))
     }
 
     async fn next(&mut self) -> Next {
@@ -200,8 +202,8 @@ impl Relay<'_> {
         self.finish_body();
         if self.filtered {
             let list = join(&mut self.out);
-            let Some(own) = objects::own_only(self.g, self.planned.key.id, self.planned.provider.name(), &list).await
-            else {
+            let (key, provider) = (self.planned.key.id, self.planned.provider.name());
+            let Some(own) = Box::pin(objects::own_only(self.g, key, provider, &list)).await else {
                 return self.aborted(Delivery::Unsent(Unsent::Broken), GatewayError::Upstream.status(), None);
             };
             self.out.push(own);
@@ -334,7 +336,8 @@ impl Relay<'_> {
             let (planned, g) = (self.planned, self.g);
             let exclusive = objects::are_exclusive(g, std::slice::from_ref(&planned.setting));
             let told = std::mem::take(&mut reading.charges);
-            reading.charges = g.objects.unpaid(planned.provider.name(), planned.key.id, exclusive, told).await;
+            let unpaid = g.objects.unpaid(planned.provider.name(), planned.key.id, exclusive, told);
+            reading.charges = Box::pin(unpaid).await;
         }
         let booked = self.close(ending, reading, self.status);
         if self.g.settings.durable_to_disk

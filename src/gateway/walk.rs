@@ -11,12 +11,13 @@ use super::read::{self, BodyLimits, ReadBody, ReadError};
 use super::refuse::GatewayError;
 use super::relay::{self, Delivered, Delivery, Start, Unsent};
 use super::settle::{self, Booked, Outcome};
+use super::socket;
 use super::space::{self, Space};
 use crate::auth::{credential, digest};
 use crate::domain::{Event, EventFlag, Key, Money, Setting, Usage};
 use crate::ledger::Booking;
 use crate::metering::Price;
-use crate::providers::{Dialect, Ending, Endpoint, Handle, Prepare, Provider, Reading, Unsigned};
+use crate::providers::{Call, Dialect, Ending, Endpoint, Handle, Prepare, Provider, Reading, Socket, Unsigned};
 use crate::telemetry::{AbortedBy, Finished, RequestLine};
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
@@ -96,11 +97,23 @@ async fn serve(
     };
     let bytes = body.as_ref().map(|b| b.bytes.clone()).unwrap_or_default();
     let named = provider.references(&endpoint, session.req_header().uri.query(), &bytes);
-    let resolved = match objects::check(g, &key, provider.name(), &fitting, &named).await {
-        Ok(resolved) => resolved,
-        Err(error) => return refuse(g, session, &arrival, who, error).await,
+    let mut resolved = Resolved::default();
+    if !named.is_empty() {
+        resolved = match Box::pin(objects::check(g, &key, provider.name(), &fitting, &named)).await {
+            Ok(resolved) => resolved,
+            Err(error) => return refuse(g, session, &arrival, who, error).await,
+        };
+    }
+    let socket = provider.socket(&endpoint, session.req_header().uri.query(), &session.req_header().headers);
+    if socket.is_some() && !session.downstream_session.is_upgrade_req() {
+        return refuse(g, session, &arrival, who, GatewayError::UpgradeRequired).await;
+    }
+    let call = match &socket {
+        Some(socket) => Ok(socket.call.clone()),
+        None => read_call(session, &*provider, &endpoint, &bytes),
     };
-    let planned = match plan(session, &arrival, Arc::clone(&key), &fitting, provider, endpoint, &bytes, resolved) {
+    let planned = call.and_then(|call| plan(&arrival, Arc::clone(&key), &fitting, provider, endpoint, call, resolved));
+    let planned = match planned {
         Ok(planned) => planned,
         Err(error) => return refuse(g, session, &arrival, who, error).await,
     };
@@ -108,6 +121,7 @@ async fn serve(
     let who = Who { model: &model, ..who };
     let headers = &session.req_header().headers;
     let wishes = Wishes { custom_id: arrival::custom_id(headers), metadata: arrival::metadata(headers) };
+    let kept_wishes = socket.is_some().then(|| wishes.clone());
     let admitted = match admit::admit(g, planned, wishes, &bytes, &arrival).await {
         Ok(admitted) => admitted,
         Err(error) => return refuse(g, session, &arrival, who, error).await,
@@ -118,7 +132,7 @@ async fn serve(
         booking.learn(|event| event.request = settle::logged_body(&bytes, g.settings.log_body_limit));
     }
     let serving = Serving { g, arrival: &arrival, planned: &planned, price: price.as_ref(), rate, request: &bytes };
-    let exchanged = serving.exchange(session, booking, body, patience).await;
+    let exchanged = serving.exchange(session, booking, body, patience, socket.zip(kept_wishes)).await;
     serving.finish(session, exchanged).await
 }
 
@@ -168,19 +182,25 @@ async fn request_body(
     read::body(session, limits, &g.memory).await.map(Some)
 }
 
-fn plan(
+fn read_call(
     session: &Session,
+    provider: &dyn Provider,
+    endpoint: &Endpoint,
+    body: &Bytes,
+) -> Result<Call, GatewayError> {
+    let read = provider.read(endpoint, &session.req_header().headers, body);
+    read.map_err(|bad| GatewayError::BadRequest { message: bad.message, param: bad.param })
+}
+
+fn plan(
     arrival: &Arrival,
     key: Arc<Key>,
     fitting: &[Arc<Setting>],
     provider: Handle,
     endpoint: Endpoint,
-    body: &Bytes,
+    mut call: Call,
     resolved: Resolved,
 ) -> Result<Planned, GatewayError> {
-    let mut call = provider
-        .read(&endpoint, &session.req_header().headers, body)
-        .map_err(|bad| GatewayError::BadRequest { message: bad.message, param: bad.param })?;
     call.charged_as = resolved.charged_as;
     let made_with = fitting.iter().find(|setting| Some(setting.id) == resolved.setting);
     let fitting = made_with.map_or(fitting, std::slice::from_ref);
@@ -189,22 +209,22 @@ fn plan(
 }
 
 /// An admitted request on its way.
-struct Serving<'a> {
-    g: &'a Gateway,
-    arrival: &'a Arrival,
-    planned: &'a Planned,
-    price: Option<&'a Price>,
+pub(super) struct Serving<'a> {
+    pub(super) g: &'a Gateway,
+    pub(super) arrival: &'a Arrival,
+    pub(super) planned: &'a Planned,
+    pub(super) price: Option<&'a Price>,
     rate: Option<crate::limits::RateState>,
     request: &'a Bytes,
 }
 
 /// How the exchange with the upstream went.
-struct Exchanged {
-    delivered: Delivered,
+pub(super) struct Exchanged {
+    pub(super) delivered: Delivered,
     /// To be sent in place of an answer.
-    refusal: Option<GatewayError>,
+    pub(super) refusal: Option<GatewayError>,
     /// Spent waiting for the upstream's head.
-    waited: Duration,
+    pub(super) waited: Duration,
 }
 
 impl Serving<'_> {
@@ -215,6 +235,7 @@ impl Serving<'_> {
         booking: Booking,
         body: Option<ReadBody>,
         patience: Patience,
+        socket: Option<(Socket, Wishes)>,
     ) -> Exchanged {
         let (g, planned) = (self.g, self.planned);
         let client = session.req_header();
@@ -275,7 +296,13 @@ impl Serving<'_> {
         };
         let sent_at = Instant::now();
         let count = |state| g.ports.metrics.connected(state);
-        let answer = forward::forward(&g.connector, &upstream, head, payload, session, patience, &count).await;
+        let (answer, socket) = match socket {
+            Some((Socket { headers, meter, .. }, wishes)) => {
+                headers::ask_for_upgrade(&mut head, headers);
+                (forward::upgrade(&g.connector, &upstream, head, patience).await, Some((meter, wishes)))
+            }
+            None => (forward::forward(&g.connector, &upstream, head, payload, session, patience, &count).await, None),
+        };
         let waited = sent_at.elapsed();
         let answer = match answer {
             Ok(answer) => answer,
@@ -285,6 +312,14 @@ impl Serving<'_> {
         if matches!(status, 401 | 403) {
             tracing::warn!(setting.id = %planned.setting.id, status, "the provider refused a credential");
             return self.unanswered(booking, GatewayError::UpstreamAuth);
+        }
+        match (status, socket) {
+            (101, Some((meter, wishes))) => {
+                return Box::pin(socket::relay(self, booking, answer, meter, session, &wishes)).await;
+            }
+            // Nobody asked for another protocol.
+            (101, None) => return self.unanswered(booking, GatewayError::Upstream),
+            _ => {}
         }
         let start = Start {
             arrival: self.arrival,
@@ -299,7 +334,7 @@ impl Serving<'_> {
         Exchanged { delivered, refusal: None, waited }
     }
 
-    fn stamp(&self) -> Stamp {
+    pub(super) fn stamp(&self) -> Stamp {
         Stamp {
             request_id: self.arrival.request_id.clone(),
             allow_origin: self.arrival.allow_origin.clone(),
@@ -312,7 +347,7 @@ impl Serving<'_> {
     }
 
     /// Nothing came back and nothing was consumed.
-    fn unanswered(&self, booking: Booking, error: GatewayError) -> Exchanged {
+    pub(super) fn unanswered(&self, booking: Booking, error: GatewayError) -> Exchanged {
         let status = error.status();
         let booked = self.book_fault(booking, status, Ending::Complete, Reading::default());
         let delivered = Delivered { delivery: Delivery::Whole, status, booked, first_byte: None };

@@ -183,6 +183,10 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// # Errors
     /// The setting lacks something.
     fn prepare(&self, request: &Prepare<'_>) -> Result<Outbound, IncompleteSetting>;
+    /// The connection that this request wants to be upgraded to; `None` for plain requests.
+    fn socket(&self, _endpoint: &Endpoint, _query: Option<&str>, _headers: &HeaderMap) -> Option<Socket> {
+        None
+    }
     /// Objects of the provider that the request names in path, query or body, the path's first: each must be the
     /// caller's own.
     fn references(&self, _endpoint: &Endpoint, _query: Option<&str>, _body: &[u8]) -> Vec<Box<str>> {
@@ -265,6 +269,26 @@ pub trait ResponseMeter: Send {
     fn is_stream(&self) -> bool;
     /// Changes the head that the client gets, where the body that follows is another than the upstream's.
     fn head(&self, _headers: &mut HeaderMap) {}
+}
+
+/// A connection that is upgraded to WebSocket.
+pub struct Socket {
+    pub call: Call,
+    /// Set over what the client sent.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub meter: Box<dyn SocketMeter>,
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket").field("call", &self.call).finish_non_exhaustive()
+    }
+}
+
+/// Follows what the upstream sends on an upgraded connection.
+pub trait SocketMeter: Send {
+    /// The bills that are told in this piece, each complete.
+    fn push(&mut self, piece: &[u8]) -> Vec<Reading>;
 }
 
 /// A provider as requests hold it.

@@ -5,3 +5,4 @@ pub mod form;
 pub mod json_edit;
 pub mod json_walk;
 pub mod sse;
+pub mod websocket;

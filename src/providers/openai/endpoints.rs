@@ -41,6 +41,7 @@ impl Kind {
         match self {
             Self::Chat | Self::Completions | Self::Embeddings | Self::Responses | Self::Moderations => Billing::Usage,
             Self::Media | Self::Form => Billing::Unpriced,
+            Self::Other if template == REALTIME => Billing::Usage,
             Self::Other if template == ANYTHING => Billing::Unpriced,
             Self::Other if method == Method::POST && TOLD_LATER.contains(&template) => Billing::Later,
             Self::Other if method == Method::POST && STARTS_WORK.contains(&template) => Billing::Unpriced,
@@ -187,6 +188,9 @@ const CLOSED: &[&str] = &[
     "chatkit",
 ];
 
+/// WebSocket, metered message by message. What else is below it hands out credentials and stays closed.
+pub(super) const REALTIME: &str = "/v1/realtime";
+
 /// The label of a path that is not listed.
 pub(super) const ANYTHING: &str = "/v1/*";
 
@@ -202,6 +206,9 @@ pub(super) fn find(method: &Method, path: &str) -> Option<Endpoint> {
     let (first, rest) = segments.split_first()?;
     if first != "v1" || rest.is_empty() {
         return None;
+    }
+    if method == Method::GET && rest == ["realtime"] {
+        return Some(endpoint(REALTIME, Kind::Other, method.clone(), path));
     }
     if rest.first().is_some_and(|head| CLOSED.iter().any(|closed| head.eq_ignore_ascii_case(closed))) {
         return None;

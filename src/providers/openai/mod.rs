@@ -5,6 +5,7 @@
 
 use super::{
     BadCall, Call, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider, ResponseMeter, SettingSchema,
+    Socket,
 };
 use crate::domain::Usage;
 use crate::metering::ModelLimits;
@@ -16,6 +17,7 @@ mod endpoints;
 mod meter;
 mod objects;
 mod prompt;
+mod realtime;
 mod request;
 mod usage;
 
@@ -52,6 +54,9 @@ impl Provider for OpenAi {
     fn prepare(&self, request: &Prepare<'_>) -> Result<Outbound, IncompleteSetting> {
         request::prepare(Kind::of(request.endpoint), request.call, request.setting, request.body)
     }
+    fn socket(&self, endpoint: &Endpoint, query: Option<&str>, headers: &HeaderMap) -> Option<Socket> {
+        realtime::socket(endpoint, query, headers)
+    }
     fn references(&self, endpoint: &Endpoint, _query: Option<&str>, body: &[u8]) -> Vec<Box<str>> {
         objects::references(endpoint, body)
     }
@@ -59,7 +64,9 @@ impl Provider for OpenAi {
         objects::is_list(endpoint)
     }
     fn worst_case(&self, endpoint: &Endpoint, call: &Call, body: &[u8], limits: &ModelLimits) -> Option<Usage> {
-        bound::worst_case(Kind::of(endpoint), call, body, limits)
+        // A connection may last and ask for ever.
+        let endless = endpoint.template == endpoints::REALTIME;
+        if endless { None } else { bound::worst_case(Kind::of(endpoint), call, body, limits) }
     }
     fn estimate(&self, endpoint: &Endpoint, call: &Call, body: &[u8], limits: &ModelLimits) -> Usage {
         bound::estimate(Kind::of(endpoint), call, body, limits)

@@ -129,6 +129,11 @@ fn details(text: &[u8]) -> Details {
     details
 }
 
+/// A member that is a whole number, else 0.
+pub(super) fn whole_or_zero(object: &[u8], name: &str) -> u64 {
+    member(object, name).and_then(|m| whole_number(m.value)).unwrap_or(0)
+}
+
 /// Fees for the provider's own tools. Searches are reported; older answers only list the calls.
 // LIMIT: images drawn by a tool are billed by an image model that the answer does not name; they are not counted.
 fn count_tools(usage: &mut Usage, tools: &[u8], output: &[u8]) {

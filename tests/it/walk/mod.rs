@@ -8,4 +8,5 @@ mod forwarding;
 mod limits;
 mod objects;
 mod process;
+mod realtime;
 mod streaming;

@@ -36,11 +36,11 @@ pub(super) fn wrap(
     let kind = Kind::of(endpoint);
     let background = kind == Kind::Responses && says("background", b"true");
     let look = match kind {
-        Kind::Responses if inner.is_stream() => Look::Events { framer: Framer::default(), until_made: !background },
+        Kind::Responses if inner.is_stream() => Look::Events { framer: Box::default(), until_made: !background },
         Kind::Responses => Look::Json { pieces: Vec::new(), bytes: 0 },
         Kind::Chat if memmem::find(sent, b"\"store\"").is_some() && says("store", b"true") => {
             if inner.is_stream() {
-                Look::Events { framer: Framer::default(), until_made: true }
+                Look::Events { framer: Box::default(), until_made: true }
             } else {
                 Look::Json { pieces: Vec::new(), bytes: 0 }
             }
@@ -49,7 +49,7 @@ pub(super) fn wrap(
             Some(batch) => Look::Lines { batch: batch.clone(), carry: BytesMut::new(), skipping: false, sum: None },
             None => return inner,
         },
-        Kind::Other if inner.is_stream() => Look::Events { framer: Framer::default(), until_made: false },
+        Kind::Other if inner.is_stream() => Look::Events { framer: Box::default(), until_made: false },
         Kind::Other if is_json && endpoint.template != ANYTHING => Look::Json { pieces: Vec::new(), bytes: 0 },
         _ => return inner,
     };
@@ -73,7 +73,7 @@ enum Look {
         bytes: usize,
     },
     Events {
-        framer: Framer,
+        framer: Box<Framer>,
         /// Only the object's id is of interest.
         until_made: bool,
     },
@@ -82,7 +82,7 @@ enum Look {
         batch: Box<str>,
         carry: BytesMut,
         skipping: bool,
-        sum: Option<(Box<str>, Usage)>,
+        sum: Option<Box<(Box<str>, Usage)>>,
     },
     Over,
 }
@@ -138,7 +138,7 @@ impl Observed {
             },
             Look::Lines { batch, carry, mut sum, .. } => {
                 add_line(&carry, &mut sum);
-                self.told.charges.extend(sum.map(|(model, usage)| Charge { id: batch, model, usage }));
+                self.told.charges.extend(sum.map(|sum| Charge { id: batch, model: sum.0, usage: sum.1 }));
             }
             Look::Events { .. } | Look::Over => {}
         }
@@ -146,10 +146,10 @@ impl Observed {
 }
 
 /// All requests of a batch are for one model.
-fn add_line(line: &[u8], sum: &mut Option<(Box<str>, Usage)>) {
+fn add_line(line: &[u8], sum: &mut Option<Box<(Box<str>, Usage)>>) {
     let Some((model, usage)) = batch_line(line) else { return };
-    let before = sum.take().map(|(_, before)| before).unwrap_or_default();
-    *sum = Some((model, before.plus(&usage)));
+    let before = sum.take().map(|sum| sum.1).unwrap_or_default();
+    *sum = Some(Box::new((model, before.plus(&usage))));
 }
 
 /// Objects stand in the data of events that are named after them, or in its `response`.
