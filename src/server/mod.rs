@@ -7,7 +7,6 @@ mod tls;
 use crate::gateway::{Gateway, InFlight};
 use pingora::apps::HttpServerOptions;
 use pingora::listeners::ListenerConfig;
-use pingora::listeners::tls::TlsSettings;
 use pingora::prelude::Server;
 use pingora::server::configuration::ServerConf;
 use pingora::services::background::background_service;
@@ -72,10 +71,11 @@ pub fn run(
     open_metrics: axum::Router,
     before_exit: Arc<dyn BeforeExit>,
 ) -> Result<(), ServerError> {
-    // Bound here so that a mistake is one clear line, and so that port 0 can be answered with the port taken.
-    let proxy_address = free_address("proxy.listen", settings.proxy_listen)?.to_string();
-    let admin_service =
-        admin::AdminService::bind("admin.listen", settings.admin_listen, settings.admin_tls.as_ref(), admin)?;
+    let proxy_address = free_address("proxy.listen", settings.proxy_listen)?;
+    let admin_address = free_address("admin.listen", settings.admin_listen)?;
+    let metrics_address = settings.metrics_listen.map(|a| free_address("telemetry.metrics_listen", a)).transpose()?;
+    let proxy_listener = listener("proxy.tls_cert", proxy_address, settings.proxy_tls.as_ref())?;
+    let admin_listener = listener("admin.tls_cert", admin_address, settings.admin_tls.as_ref())?;
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
     let in_flight: InFlight = gateway.in_flight();
@@ -88,29 +88,33 @@ pub fn run(
     }
     // Head and body of a small answer leave in one write; reads need no more than this either.
     let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
-    let listener = match &settings.proxy_tls {
-        None => ListenerConfig::tcp(&proxy_address),
-        Some((cert, key)) => {
-            let tls = TlsSettings::intermediate(cert, key);
-            let mut tls = tls.map_err(|e| ServerError::Tls { key: "proxy.tls_cert", reason: e.to_string() })?;
-            tls.enable_h2();
-            ListenerConfig::tcp(&proxy_address).tls(tls)
-        }
-    };
-    proxy.add_listener(listener.l4_buffer(buffers));
+    proxy.add_listener(proxy_listener.l4_buffer(buffers));
     tracing::info!(listener = "proxy", address = %proxy_address, "listening");
     server.add_service(proxy);
-    if let Some(address) = settings.metrics_listen {
-        let service = admin::AdminService::bind("telemetry.metrics_listen", address, None, open_metrics)?;
-        server.add_service(background_service("metrics", service));
+    if let Some(address) = metrics_address {
+        tracing::info!(listener = "telemetry", %address, "listening");
+        server.add_service(admin::service("metrics", ListenerConfig::tcp(&address.to_string()), open_metrics));
     }
-    server.add_service(background_service("admin", admin_service));
+    tracing::info!(listener = "admin", address = %admin_address, "listening");
+    server.add_service(admin::service("admin", admin_listener, admin));
     let drain = drain::DrainService::new(in_flight, settings.drain_timeout, before_exit);
     server.add_service(background_service("drain", drain));
     server.run_forever()
 }
 
-/// Checks that an address can be listened on, and turns port 0 into a free port.
+fn listener(
+    tls_key: &'static str,
+    address: SocketAddr,
+    files: Option<&(String, String)>,
+) -> Result<ListenerConfig, ServerError> {
+    let listener = ListenerConfig::tcp(&address.to_string());
+    Ok(match files {
+        None => listener,
+        Some(files) => listener.tls(tls::settings(tls_key, files)?),
+    })
+}
+
+/// Checks that an address can be listened on, so that a mistake is one clear line, and turns port 0 into a free port.
 fn free_address(key: &'static str, address: SocketAddr) -> Result<SocketAddr, ServerError> {
     let listen = |source| ServerError::Listen { key, address, source };
     let listener = TcpListener::bind(address).map_err(listen)?;
