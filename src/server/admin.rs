@@ -1,5 +1,6 @@
 //! An axum router behind a Pingora listener: sockets, TLS, stop and hand-over are then one thing for all listeners.
 
+use super::linger::LINGER;
 use async_trait::async_trait;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -41,6 +42,7 @@ impl ServerApp for Routes {
         let told_to_stop = async move {
             // An error means that the server is gone, which is a stop too.
             let _ = shutdown.wait_for(|stop| *stop).await.is_ok();
+            tokio::time::sleep(LINGER).await;
         };
         let served = tokio::select! {
             served = connection.as_mut() => served,
