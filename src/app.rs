@@ -224,7 +224,7 @@ fn open_journal(config: &Config, upgrade: bool) -> anyhow::Result<(Arc<FileJourn
         ..JournalSettings::new(&config.ledger.journal_dir)
     };
     let (journal, former) =
-        FileJournal::open_beside(settings, upgrade).context("ledger.journal_dir: the journal cannot be opened")?;
+        FileJournal::open_beside(&settings, upgrade).context("ledger.journal_dir: the journal cannot be opened")?;
     Ok((Arc::new(journal), former))
 }
 

@@ -123,9 +123,6 @@ fn spans(config: &Config, reader: &mut Reader<'_>) {
 
 fn upgrade_sock(config: &Config, reader: &mut Reader<'_>) {
     let path = config.upgrade_sock();
-    if reader.is_default("proxy.upgrade_sock") {
-        reader.replace_default("proxy.upgrade_sock", &path.display().to_string(), "in ledger.journal_dir");
-    }
     if path.as_os_str().len() > LONGEST_SOCKET_PATH {
         let what = format!("{} is longer than {LONGEST_SOCKET_PATH} bytes, too long for a socket", path.display());
         reader.refuse(&["proxy.upgrade_sock", "ledger.journal_dir"], what);

@@ -104,7 +104,7 @@ impl FileJournal {
     /// # Errors
     /// As [`FileJournal::open`]. Another process serves from this journal and `upgrade` was not asked for; or it was,
     /// and two of them use the journal already.
-    pub fn open_beside(settings: JournalSettings, upgrade: bool) -> Result<(Self, Option<Former>), OpenError> {
+    pub fn open_beside(settings: &JournalSettings, upgrade: bool) -> Result<(Self, Option<Former>), OpenError> {
         let io = |source| OpenError::Io { doing: "look after its directories", source };
         let first = settings.directory.clone();
         let second = first.join(SECOND);
@@ -126,7 +126,7 @@ impl FileJournal {
             Standing::Serving | Standing::Leaving if upgrade => {}
             Standing::Serving | Standing::Leaving => return Err(OpenError::InUse(first)),
         }
-        Ok((own, Some(Former::new(JournalSettings { directory: other, ..settings }))))
+        Ok((own, Some(Former::new(JournalSettings { directory: other, ..settings.clone() }))))
     }
 }
 

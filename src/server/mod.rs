@@ -154,7 +154,7 @@ fn inherits(settings: &ServerSettings, predecessor: Option<&dyn Predecessor>) ->
 }
 
 fn listener(address: SocketAddr, tls: Option<TlsSettings>) -> ListenerConfig {
-    let listener = ListenerConfig::tcp(&address.to_string());
+    let listener = ListenerConfig::tcp(address.to_string());
     match tls {
         None => listener,
         Some(settings) => listener.tls(settings),
