@@ -9,6 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinHandle;
 
 /// What the local upstream's plain gpt-4o answer costs, US dollars.
@@ -95,6 +96,24 @@ async fn watcher(url: String, tally: Arc<Tally>) {
     }
 }
 
+/// Connects, and takes its time before it asks: at any moment there is such a connection.
+async fn hesitant(base: String, tally: Arc<Tally>) {
+    let address = base.trim_start_matches("http://").to_owned();
+    while !tally.stop.load(Ordering::Acquire) {
+        let asked = async {
+            let mut stream = tokio::net::TcpStream::connect(&address).await?;
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.map(|_| answer)
+        };
+        match asked.await {
+            Ok(answer) if answer.starts_with("HTTP/1.1 200") => {}
+            other => tally.failures.lock().push(format!("hesitant at {address}: {other:?}")),
+        }
+    }
+}
+
 fn spent(events: &[Value]) -> f64 {
     events.iter().map(|event| event["cost_in_usd"].as_f64().unwrap()).sum()
 }
@@ -111,6 +130,9 @@ async fn upgraded_twice_under_load_nobody_is_refused_and_every_answer_has_one_ev
     let http2 = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     let url = gateway.url("/v1/chat/completions");
     let mut clients = vec![tokio::spawn(watcher(format!("{}/healthz", gateway.admin), tally.clone()))];
+    for base in [&gateway.proxy, &gateway.admin] {
+        clients.push(tokio::spawn(hesitant(base.clone(), tally.clone())));
+    }
     for (n, http) in [&gateway.http, &gateway.http, &gateway.http, &fresh, &fresh, &http2].into_iter().enumerate() {
         for (key, due) in [("free", &[][..]), ("strict", &[401, 429]), ("rated", &[429])] {
             clients.push(tokio::spawn(client(http.clone(), url.clone(), key, due, tally.clone(), n)));
