@@ -46,6 +46,15 @@ pub struct Config {
     pub debug: Debug,
 }
 
+impl Config {
+    /// Over which the listeners go to the next process: where the operator says, or beside the journal, in a directory
+    /// that only its owner reads.
+    pub fn upgrade_sock(&self) -> PathBuf {
+        let said = self.proxy.upgrade_sock.clone();
+        said.unwrap_or_else(|| self.ledger.journal_dir.join("upgrade.sock"))
+    }
+}
+
 /// The sections `[providers.<name>]`.
 #[derive(Clone, Debug, Default)]
 pub struct Providers(BTreeMap<&'static str, Provider>);

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Below this a journal could not hold the requests of one busy second.
 const LEAST_JOURNAL_BYTES: u64 = 1 << 20;
+/// `sun_path` of Linux, without its end.
+const LONGEST_SOCKET_PATH: usize = 107;
 const MASTER_KEY_BYTES: usize = 32;
 
 pub(super) fn apply(config: &mut Config, reader: &mut Reader<'_>, warnings: &mut Vec<String>) {
@@ -23,6 +25,7 @@ pub(super) fn apply(config: &mut Config, reader: &mut Reader<'_>, warnings: &mut
     sizes(config, reader);
     store(config, reader);
     master_keys(config, reader);
+    upgrade_sock(config, reader);
     if let Some(file) = &config.pricing.file {
         must_be_file("pricing.file", file, reader);
     }
@@ -115,6 +118,14 @@ fn spans(config: &Config, reader: &mut Reader<'_>) {
             &["proxy.request_timeout", "proxy.max_request_timeout"],
             "proxy.request_timeout is longer than proxy.max_request_timeout",
         );
+    }
+}
+
+fn upgrade_sock(config: &Config, reader: &mut Reader<'_>) {
+    let path = config.upgrade_sock();
+    if path.as_os_str().len() > LONGEST_SOCKET_PATH {
+        let what = format!("{} is longer than {LONGEST_SOCKET_PATH} bytes, too long for a socket", path.display());
+        reader.refuse(&["proxy.upgrade_sock", "ledger.journal_dir"], what);
     }
 }
 

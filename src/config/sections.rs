@@ -46,6 +46,9 @@ section! {
         upstream_keepalive: usize = "256";
         /// How long a stop waits for requests in flight. 0 = not at all.
         drain_timeout: Duration = "60s";
+        /// Socket file over which a process gives its listeners to the next (`serve --upgrade`, then SIGQUIT).
+        /// Whoever can make files in its directory can take them. Empty = upgrade.sock in `ledger.journal_dir`.
+        upgrade_sock: Option<PathBuf> = "";
         /// Answer browsers' cross-origin questions.
         cors: bool = "true";
         /// Do not send the caller's User-Agent upstream.
@@ -110,7 +113,7 @@ section! {
 section! {
     /// The local journal that carries every event through a crash.
     Ledger {
-        /// Directory, on a local disk, of this process only.
+        /// Directory, on a local disk, of this process only, or of two while one takes over from the other.
         journal_dir: PathBuf = "data/journal";
         /// Events that wait for the store; when full, new requests are answered 503.
         journal_max_bytes: ByteSize = "1GiB";

@@ -84,6 +84,16 @@ fn the_file_in_the_repository_is_the_generated_one() {
 }
 
 #[test]
+fn the_way_of_an_upgrade_is_beside_the_journal_unless_it_is_said() {
+    let beside = from_file("[ledger]\njournal_dir = '/j'").unwrap().config;
+    assert_eq!(beside.upgrade_sock().to_str(), Some("/j/upgrade.sock"));
+    let said = from_file("[proxy]\nupgrade_sock = 'run/up.sock'").unwrap().config;
+    assert_eq!(said.upgrade_sock().to_str(), Some("run/up.sock"));
+    let long = only(from_file(&format!("[ledger]\njournal_dir = '/{}'", "j".repeat(95))));
+    assert!(long.starts_with("ledger.journal_dir: ") && long.contains("too long for a socket"), "{long}");
+}
+
+#[test]
 fn the_example_with_every_key_set_means_the_defaults() {
     let set: String = example()
         .lines()

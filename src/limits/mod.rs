@@ -8,6 +8,7 @@ pub use decide::{Counts, decide};
 
 use crate::domain::{BudgetMode, EventId, Key, KeyId, Money, RateLimit, SpendLimit, UnixMillis};
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Every rule of a key that needs counting.
@@ -91,6 +92,14 @@ pub struct Settlement {
     pub cost: Money,
     /// Completion: decides the window that the cost falls into, as in the ledger.
     pub at: UnixMillis,
+}
+
+/// Money that is set aside for a running request, as one process tells another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Held {
+    pub event: EventId,
+    pub amount: Money,
+    pub expires: UnixMillis,
 }
 
 /// The counts could not be reached.

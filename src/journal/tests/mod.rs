@@ -1,10 +1,11 @@
-//! The journal's promises, by theme: format, crash, disk, drain, bounds. The store is a fake that can fail.
+//! The journal's promises, by theme: format, crash, disk, drain, bounds, handover. The store is a fake that can fail.
 
 mod bounds;
 mod crash;
 mod disk;
 mod drain;
 mod format;
+mod handover;
 mod payload;
 
 use super::{DrainSettings, Drainer, FileJournal, JournalSettings, OpenError};
