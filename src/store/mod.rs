@@ -80,8 +80,13 @@ pub struct KeyFilter {
 
 #[async_trait]
 pub trait KeyStore: Send + Sync {
-    /// The stored revision is 1, whatever `key.revision` says.
-    async fn insert_key(&self, key: &Key) -> Result<()>;
+    /// Stores all of them in one transaction, or none: [`StoreError::DuplicateKey`] when one has the digest of a
+    /// stored key or of another of them. A stored revision is 1, whatever `key.revision` says. Other writes wait
+    /// meanwhile, so a caller with many sends some thousands at a time.
+    async fn insert_keys(&self, keys: &[Key]) -> Result<()>;
+    async fn insert_key(&self, key: &Key) -> Result<()> {
+        self.insert_keys(std::slice::from_ref(key)).await
+    }
     /// Replaces everything but digest and creation time. `key.revision` is the one that was read;
     /// a different one in the store is [`StoreError::Conflict`]. The stored revision is then one more.
     async fn update_key(&self, key: &Key) -> Result<()>;

@@ -12,6 +12,7 @@ macro_rules! conformance {
         crate::store::suite::conformance!(@each $open, configuration,
             a_key_comes_back_as_it_was_stored,
             a_second_key_with_the_same_value_is_refused,
+            many_keys_are_stored_together_or_not_at_all,
             an_update_replaces_all_but_value_and_creation,
             an_update_of_a_stale_revision_is_a_conflict,
             a_missing_key_is_not_found,

@@ -36,13 +36,19 @@ const UPDATE: &str = "UPDATE keys SET revision = revision + 1, hint = :hint, nam
 
 #[async_trait]
 impl KeyStore for SqliteStore {
-    async fn insert_key(&self, key: &Key) -> Result<()> {
-        let key = key.clone();
+    async fn insert_keys(&self, keys: &[Key]) -> Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let keys = keys.to_vec();
         self.write(move |tx| {
-            if bind(tx, INSERT, &key, Extra::Insert)? == 0 {
-                return Err(StoreError::DuplicateKey);
+            for key in &keys {
+                if bind(tx, INSERT, key, Extra::Insert)? == 0 {
+                    return Err(StoreError::DuplicateKey);
+                }
+                changes::note(tx, Kind::Key, key.id.as_bytes())?;
             }
-            changes::note(tx, Kind::Key, key.id.as_bytes())
+            Ok(())
         })
         .await
     }
