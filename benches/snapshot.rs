@@ -120,10 +120,15 @@ fn digest(n: u64) -> KeyDigest {
     KeyDigest::from_bytes(bytes)
 }
 
+/// Spread like a real id, so that indexes are read as they are in life.
+fn key_id(n: u64) -> KeyId {
+    KeyId::from_uuid(Uuid::from_u128(u128::from(n + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835)))
+}
+
 /// A typical key: two tags, one setting, a rate and a budget.
 fn key(n: u64) -> Key {
     Key {
-        id: KeyId::from_uuid(Uuid::from_u64_pair(n, 1)),
+        id: key_id(n),
         revision: 1,
         digest: digest(n),
         hint: "sk-ab...xyz".into(),
@@ -155,7 +160,7 @@ fn event(n: u64, keys: u64) -> Event {
     Event {
         id: EventId::from_uuid(Uuid::from_u64_pair((at << 16) | 0x7000, n | 1 << 63)),
         created_at: UnixMillis(at.cast_signed() + 400),
-        key_id: Some(KeyId::from_uuid(Uuid::from_u64_pair(n.wrapping_mul(7919) % keys.clamp(1, 1000), 1))),
+        key_id: Some(key_id(n.wrapping_mul(7919) % keys.clamp(1, 1000))),
         setting_id: Some(SettingId::from_uuid(Uuid::from_u64_pair(n % 10, 2))),
         tags: vec!["production".into(), "team-checkout".into()],
         provider: "openai".into(),

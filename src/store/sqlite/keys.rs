@@ -9,7 +9,7 @@ use crate::store::{KeyFilter, KeyStore, Order, Page};
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Row, Transaction, named_params, params_from_iter};
 
-/// In the order in which [`read`] takes them.
+/// In the order in which [`take`] takes them.
 pub(super) const COLUMNS: &str = "id, revision, digest, hint, name, tags, created_at, updated_at, revoked, \
     revoked_reason, single_setting, setting_ids, rotation, allowed_paths, ttl, rate_limit, rate_window, \
     total_budget, window_budget, window_budget_window, budget_mode, log_request, log_response, policy_id, \
@@ -85,7 +85,7 @@ impl KeyStore for SqliteStore {
     }
 }
 
-pub(super) fn find(tx: &Transaction<'_>, id: KeyId) -> Result<Option<Key>> {
+fn find(tx: &Transaction<'_>, id: KeyId) -> Result<Option<Key>> {
     let sql = format!("SELECT {COLUMNS} FROM keys WHERE id = ?");
     Ok(tx.prepare_cached(&sql)?.query_row([id.as_bytes()], read).optional()?)
 }
@@ -189,9 +189,12 @@ fn bind_one(statement: &mut rusqlite::Statement<'_>, name: &str, value: &dyn rus
     statement.raw_bind_parameter(index, value)
 }
 
-/// Reads [`COLUMNS`].
-pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Key> {
-    let mut columns = Columns::new(row);
+fn read(row: &Row<'_>) -> rusqlite::Result<Key> {
+    take(&mut Columns::new(row))
+}
+
+/// Takes [`COLUMNS`], which may follow others.
+pub(super) fn take(columns: &mut Columns<'_, '_>) -> rusqlite::Result<Key> {
     let mut key = Key {
         id: KeyId::from_uuid(columns.uuid()?),
         revision: columns.take()?,
