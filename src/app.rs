@@ -330,6 +330,7 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
         refusals_per_key_per_minute: config.events.refusals_per_key_per_minute,
         anonymous_refusals_per_minute: config.events.anonymous_refusals_per_minute,
         base_urls: base_urls.collect(),
+        deny_targets: config.security.deny_targets.clone(),
     }
 }
 

@@ -5,7 +5,7 @@ use super::declare::{Key, Section, section};
 use super::reader::Reader;
 use super::value::{ByteSize, Durability, Unpriced, Value};
 use super::{Config, Providers};
-use crate::domain::{BudgetMode, Secret};
+use crate::domain::{BudgetMode, Network, Secret};
 use crate::telemetry::{LogFormat, LogLevel};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -85,7 +85,7 @@ section! {
 }
 
 section! {
-    /// Provider credentials are stored sealed.
+    /// Provider credentials are stored sealed; upstream connections keep away from what an operator names.
     Security {
         /// Seals and opens credentials: 32 bytes as base64, e.g. of `openssl rand -base64 32`.
         /// Empty = the content of `master_key_file`.
@@ -94,6 +94,9 @@ section! {
         master_keys_old: Vec<Secret> = "";
         /// Made at the first start, readable by its owner only, when `master_key` is empty. Keep a copy of it.
         master_key_file: PathBuf = "data/master.key";
+        /// Networks that no upstream connection goes to, whatever a name resolves to: "10.0.0.0/8", "fd00::/8".
+        /// Link-local networks and cloud metadata addresses are refused in any case.
+        deny_targets: Vec<Network> = "";
     }
 }
 
