@@ -57,7 +57,7 @@ section! {
     /// The listener of the configuration API and of the metrics.
     Admin {
         /// Address and port. Without this key it is 0.0.0.0:8001 as soon as `pass` or `api_key` is set.
-        /// Without both of them only a loopback address is accepted.
+        /// Without both of them only a loopback address is accepted, and no request of a web page.
         listen: SocketAddr = "127.0.0.1:8001";
         /// PEM file with the certificate chain. With `tls_key`: the listener speaks TLS.
         tls_cert: Option<PathBuf> = "";
