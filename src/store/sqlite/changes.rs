@@ -51,7 +51,7 @@ impl ChangeFeed for SqliteStore {
     async fn changes_since(&self, position: i64) -> Result<Changes> {
         let sealer = Arc::clone(&self.sealer);
         self.lookup(move |tx| {
-            // Keys come with their change, not by a query each: that is a third of a start with a million of them.
+            // Keys come with their change, not by a query each: a start reads them all.
             let sql = format!(
                 "SELECT position, kind, row_id, gone, {} FROM changes \
                  LEFT JOIN keys ON keys.id = changes.row_id AND changes.kind = '{}' \
