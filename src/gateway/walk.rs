@@ -383,14 +383,10 @@ async fn refuse(
         g.ports.metrics.refused(reason);
     }
     note(g, session, arrival, who, &error);
-    let rate = match &error {
-        GatewayError::Rate { state } => Some(*state),
-        _ => None,
-    };
     let stamp = Stamp {
         request_id: arrival.request_id.clone(),
         allow_origin: arrival.allow_origin.clone(),
-        rate,
+        rate: error.rate(),
         ..Stamp::default()
     };
     let dialect = who.provider.map_or(Dialect::OpenAi, Provider::dialect);

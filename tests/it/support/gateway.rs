@@ -105,7 +105,8 @@ impl Gateway {
             while proxy.is_none() || admin.is_none() {
                 match addresses.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                     Ok((listener, address)) if listener == "proxy" => proxy = Some(address),
-                    Ok((_, address)) => admin = Some(address),
+                    Ok((listener, address)) if listener == "admin" => admin = Some(address),
+                    Ok(_) => {}
                     Err(_) => panic!("the gateway did not start:\n{}", log.lock().join("\n")),
                 }
             }
@@ -120,6 +121,13 @@ impl Gateway {
             http.get(&ready).send().await.is_ok_and(|r| r.status() == 200)
         })
         .await;
+    }
+
+    /// Address of a listener, by the name it has in the log.
+    pub async fn listener(&self, name: &str) -> String {
+        let find = || self.log.lock().iter().filter_map(|l| listening(l)).find(|(n, _)| n == name).map(|(_, a)| a);
+        super::eventually("the listener is in the log", || async { find().is_some() }).await;
+        find().expect("in the log")
     }
 
     pub fn dir(&self) -> &Path {

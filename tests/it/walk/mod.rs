@@ -6,5 +6,6 @@ mod bodies;
 mod events;
 mod forwarding;
 mod limits;
+mod listeners;
 mod process;
 mod streaming;
