@@ -1,13 +1,13 @@
 //! Keys: rows with every rule of a key in its own column, so that an operator can read them.
 
 use super::changes::{self, Kind};
-use super::filter::{Conditions, limit_and_offset};
+use super::filter::{Conditions, page};
 use super::row::{Columns, folded, json_text, stored};
 use super::{Result, SqliteStore, StoreError};
 use crate::domain::{BudgetMode, Key, KeyDigest, KeyId, Money, RateLimit, SettingId, SpendLimit, UnixMillis, Window};
 use crate::store::{KeyFilter, KeyStore, Order, Page};
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, Row, Transaction, named_params, params_from_iter};
+use rusqlite::{OptionalExtension, Row, Transaction, named_params};
 
 /// In the order in which [`take`] takes them.
 pub(super) const COLUMNS: &str = "id, revision, digest, hint, name, tags, created_at, updated_at, revoked, \
@@ -110,13 +110,7 @@ fn list(tx: &Transaction<'_>, filter: &KeyFilter) -> Result<Page<Key>> {
         "SELECT {COLUMNS} FROM keys{} ORDER BY created_at {direction}, id {direction} LIMIT ? OFFSET ?",
         conditions.sql()
     );
-    let paging = limit_and_offset(filter.paging);
-    let rows = tx
-        .prepare_cached(&sql)?
-        .query_map(params_from_iter(conditions.parameters().chain(&paging)), read)?
-        .collect::<rusqlite::Result<_>>()?;
-    let count = if filter.paging.count { count(tx, "keys", &conditions)? } else { 0 };
-    Ok(Page { rows, count })
+    page(tx, &sql, "keys", &conditions, filter.paging, read)
 }
 
 pub(super) fn by_name_and_state(conditions: &mut Conditions, name: Option<&str>, revoked: Option<bool>) {
@@ -126,12 +120,6 @@ pub(super) fn by_name_and_state(conditions: &mut Conditions, name: Option<&str>,
     if let Some(revoked) = revoked {
         conditions.and("revoked = ?", revoked);
     }
-}
-
-pub(super) fn count(tx: &Transaction<'_>, table: &'static str, conditions: &Conditions) -> Result<u64> {
-    let sql = format!("SELECT count(*) FROM {table}{}", conditions.sql());
-    let mut statement = tx.prepare_cached(&sql)?;
-    Ok(statement.query_row(params_from_iter(conditions.parameters()), |row| Columns::new(row).count())?)
 }
 
 /// The parameters that only one of the two statements has.

@@ -48,8 +48,10 @@ async fn the_admin_listener_speaks_tls() {
         body.len()
     );
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    let mut answer = Vec::new();
+    // How the connection ends does not matter: the answer says its length.
+    let _ = stream.read_to_end(&mut answer).await;
+    let answer = String::from_utf8(answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("\"provider\":\"openai\""), "{answer}");
 
     let h2 = shake_hands(&gateway, "localhost", &["h2", "http/1.1"]).await.unwrap();
