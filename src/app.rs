@@ -15,6 +15,7 @@ use crate::metering::count::Encoding;
 use crate::providers;
 use crate::server::{self, BeforeExit, ServerSettings};
 use crate::store::loader::Loader;
+use crate::store::retention;
 use crate::store::seal::{MasterKey, Sealer};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{EventStore, KeyStore, SharedStore, Store, StoreError};
@@ -76,6 +77,10 @@ pub fn serve(config: &Config) -> anyhow::Result<()> {
     runtime.spawn(gateway::expire_keys(expired, keys, loader.clone(), clock.clone()));
     runtime.spawn(poll(loader.clone(), config.store.refresh_interval, metrics.clone()));
     runtime.spawn(sweep(counters.clone(), clock.clone()));
+    if config.events.retention > 0 {
+        let events: Arc<dyn EventStore> = store.clone();
+        runtime.spawn(retention::keep_for(config.events.retention, events, clock.clone()));
+    }
 
     let readiness = Arc::new(Ready { store: store.clone(), journal: journal.clone() });
     let request_log = open_request_log(config)?;

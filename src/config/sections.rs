@@ -134,6 +134,9 @@ section! {
         anonymous_refusals_per_minute: u32 = "60";
         /// Largest request or response that is kept in an event of a key that asks for it.
         log_body_limit: ByteSize = "64KiB";
+        /// Days that events are kept, 32 or more; 0 = for ever. What a key has spent in all outlives its events;
+        /// lists and reports know only what is kept.
+        retention: u32 = "0";
     }
 }
 

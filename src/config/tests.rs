@@ -412,6 +412,8 @@ fn rules_among_keys_hold() {
         (&[("TOLLGATE_PROXY_BODY_MEMORY", "1MiB")], "proxy.body_memory: proxy.body_limit does not fit"),
         (&[("TOLLGATE_PROXY_CONNECT_TIMEOUT", "0")], "proxy.connect_timeout: must be at least 1ms"),
         (&[("TOLLGATE_PROXY_MAX_REQUESTS", "0")], "proxy.max_requests: must not be 0"),
+        (&[("TOLLGATE_EVENTS_RETENTION", "31")], "events.retention: must be 0 or at least 32 days"),
+        (&[("TOLLGATE_EVENTS_RETENTION", "1")], "events.retention: must be 0 or at least 32 days"),
         (&[("TOLLGATE_LEDGER_JOURNAL_MAX_BYTES", "1KiB")], "ledger.journal_max_bytes: must be at least 1MiB"),
         (&[("TOLLGATE_ADMIN_TLS_KEY", missing)], "admin.tls_key: admin.tls_cert is missing"),
         (&[("TOLLGATE_PRICING_FILE", missing)], "pricing.file: /nonexistent/file.pem cannot be read: "),

@@ -4,6 +4,7 @@
 
 pub mod loader;
 mod percentile;
+pub mod retention;
 pub mod seal;
 pub mod sqlite;
 #[cfg(test)]
@@ -223,9 +224,13 @@ pub trait EventStore: Send + Sync {
     async fn custom_ids(&self, key: KeyId) -> Result<Vec<String>>;
     /// Distinct non-empty `user_id`s of a key's events, sorted.
     async fn user_ids(&self, key: KeyId) -> Result<Vec<String>>;
-    /// All-time spend of one key; `None` when the key has no event.
+    /// Deletes at most `limit` of the events completed before `before`, the oldest first, with their bodies. Returns how
+    /// many. All-time spend stays as it is; everything else is answered from the events that are left, and a deleted
+    /// event that is written again is a new one.
+    async fn delete_events_before(&self, before: UnixMillis, limit: u64) -> Result<u64>;
+    /// All-time spend of one key; `None` when the key never had an event.
     async fn spend_of(&self, key: KeyId) -> Result<Option<Money>>;
-    /// All-time spend of every key that has an event.
+    /// All-time spend of every key that ever had an event.
     async fn spends(&self) -> Result<Vec<KeySpend>>;
     /// Cost per key of events completed at or after `since`.
     async fn spends_since(&self, since: UnixMillis) -> Result<Vec<KeySpend>>;

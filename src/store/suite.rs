@@ -46,6 +46,7 @@ macro_rules! conformance {
             admissions_count_what_was_let_in,
             ids_of_users_and_callers_are_distinct_and_sorted,
             spend_outlives_the_key,
+            old_events_are_deleted_oldest_first_and_their_cost_stays,
             huge_numbers_are_kept_or_saturate,
         );
         crate::store::suite::conformance!(@each $open, reports,

@@ -291,6 +291,9 @@ impl EventStore for FakeStore {
     async fn spends_since(&self, _since: UnixMillis) -> Result<Vec<KeySpend>> {
         unreachable!("the admin listener does not rebuild counters")
     }
+    async fn delete_events_before(&self, _before: UnixMillis, _limit: u64) -> Result<u64> {
+        unreachable!("the admin listener deletes no events")
+    }
     async fn admissions_since(&self, _key: KeyId, _since: UnixMillis) -> Result<u64> {
         unreachable!("the admin listener does not rebuild counters")
     }

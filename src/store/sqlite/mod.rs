@@ -1,6 +1,6 @@
 //! The embedded store: one SQLite file in WAL mode, one writer, a few readers.
 //!
-//! A file per aggregate holds its SQL: `keys`, `settings`, `changes`, `events`, `report`, `spend`. Rows are read by
+//! A file per aggregate holds its SQL: `keys`, `settings`, `changes`, `events`, `report`, `retention`, `spend`. Rows are read by
 //! position through `row::Columns`; filters become bound parameters in `filter::Conditions`, never text.
 
 mod changes;
@@ -9,6 +9,7 @@ mod filter;
 mod keys;
 mod lane;
 mod report;
+mod retention;
 mod row;
 mod schema;
 mod settings;

@@ -177,6 +177,12 @@ impl Gateway {
         }
     }
 
+    /// For the next start.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.setup.env.retain(|(known, _)| known != name);
+        self.setup.env.push((name.into(), value.into()));
+    }
+
     /// Starts again in the same directory, on new ports.
     pub async fn restart(&mut self) {
         self.launch().await;
