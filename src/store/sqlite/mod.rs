@@ -28,8 +28,12 @@ use std::sync::Arc;
 
 /// Connections for point reads and the change feed: reports never make these wait.
 const LOOKUPS: usize = 2;
+/// Holds the index of a million ids, which a start would else read again for every key.
+const LOOKUP_CACHE_KIB: u32 = 32 * 1024;
 /// Connections for lists and reports.
 const SCANS: usize = 3;
+/// Scans do not come by a page twice.
+const SCAN_CACHE_KIB: u32 = 2 * 1024;
 
 /// Configuration and ledger in one file. Methods need a tokio runtime; the work runs on its blocking threads.
 #[derive(Debug)]
@@ -45,11 +49,11 @@ impl SqliteStore {
     pub fn open(path: impl AsRef<Path>, sealer: Sealer) -> Result<Self> {
         let path = &schema::make_private(path.as_ref()).map_err(engine)?;
         let writer = schema::open_writer(path)?;
-        let readers = |count| (0..count).map(|_| schema::open_reader(path)).collect::<Result<Vec<_>>>();
+        let readers = |count, cache| (0..count).map(|_| schema::open_reader(path, cache)).collect::<Result<Vec<_>>>();
         Ok(Self {
             writer: Lane::new(vec![writer]),
-            lookups: Lane::new(readers(LOOKUPS)?),
-            scans: Lane::new(readers(SCANS)?),
+            lookups: Lane::new(readers(LOOKUPS, LOOKUP_CACHE_KIB)?),
+            scans: Lane::new(readers(SCANS, SCAN_CACHE_KIB)?),
             sealer: Arc::new(sealer),
         })
     }
