@@ -17,6 +17,7 @@ use crate::metering::count::Encoding;
 use crate::providers;
 use crate::server::{self, Faces, Predecessor, ServerSettings};
 use crate::store::loader::Loader;
+use crate::store::retention;
 use crate::store::seal::{MasterKey, Sealer};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{EventStore, KeyStore, SharedStore, Store, StoreError};
@@ -80,6 +81,10 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
     runtime.spawn(gateway::expire_keys(expired, keys, loader.clone(), clock.clone()));
     runtime.spawn(poll(loader.clone(), config.store.refresh_interval, metrics.clone()));
     runtime.spawn(sweep(counters.clone(), clock.clone()));
+    if config.events.retention > 0 {
+        let events: Arc<dyn EventStore> = store.clone();
+        runtime.spawn(retention::keep_for(config.events.retention, events, clock.clone()));
+    }
 
     let readiness = Arc::new(Ready { store: store.clone(), journal: journal.clone() });
     let request_log = open_request_log(config)?;
@@ -369,6 +374,7 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
         refusals_per_key_per_minute: config.events.refusals_per_key_per_minute,
         anonymous_refusals_per_minute: config.events.anonymous_refusals_per_minute,
         base_urls: base_urls.collect(),
+        deny_targets: config.security.deny_targets.clone(),
     }
 }
 

@@ -5,7 +5,7 @@ use super::declare::{Key, Section, section};
 use super::reader::Reader;
 use super::value::{ByteSize, Durability, Unpriced, Value};
 use super::{Config, Providers};
-use crate::domain::{BudgetMode, Secret};
+use crate::domain::{BudgetMode, Network, Secret};
 use crate::telemetry::{LogFormat, LogLevel};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -60,7 +60,7 @@ section! {
     /// The listener of the configuration API and of the metrics.
     Admin {
         /// Address and port. Without this key it is 0.0.0.0:8001 as soon as `pass` or `api_key` is set.
-        /// Without both of them only a loopback address is accepted.
+        /// Without both of them only a loopback address is accepted, and no request of a web page.
         listen: SocketAddr = "127.0.0.1:8001";
         /// PEM file with the certificate chain. With `tls_key`: the listener speaks TLS.
         tls_cert: Option<PathBuf> = "";
@@ -88,7 +88,7 @@ section! {
 }
 
 section! {
-    /// Provider credentials are stored sealed.
+    /// Provider credentials are stored sealed; upstream connections keep away from what an operator names.
     Security {
         /// Seals and opens credentials: 32 bytes as base64, e.g. of `openssl rand -base64 32`.
         /// Empty = the content of `master_key_file`.
@@ -97,6 +97,9 @@ section! {
         master_keys_old: Vec<Secret> = "";
         /// Made at the first start, readable by its owner only, when `master_key` is empty. Keep a copy of it.
         master_key_file: PathBuf = "data/master.key";
+        /// Networks that no upstream connection goes to, whatever a name resolves to: "10.0.0.0/8", "fd00::/8".
+        /// Link-local networks and cloud metadata addresses are refused in any case.
+        deny_targets: Vec<Network> = "";
     }
 }
 
@@ -134,6 +137,9 @@ section! {
         anonymous_refusals_per_minute: u32 = "60";
         /// Largest request or response that is kept in an event of a key that asks for it.
         log_body_limit: ByteSize = "64KiB";
+        /// Days that events are kept, 32 or more; 0 = for ever. What a key has spent in all outlives its events;
+        /// lists and reports know only what is kept.
+        retention: u32 = "0";
     }
 }
 

@@ -1,6 +1,7 @@
 //! The words of the business: ids, money, tokens, windows, keys, settings, events.
 //! Plain values only; nothing here knows a clock, a socket, a store or a provider.
 
+pub mod address;
 pub mod duration;
 pub mod event;
 pub mod ids;
@@ -13,6 +14,7 @@ pub mod time;
 pub mod usage;
 pub mod window;
 
+pub use address::Network;
 pub use event::{Event, EventFlag};
 pub use ids::{EventId, KeyId, SettingId};
 pub use key::{AllowedPath, BudgetMode, Key, KeyDigest, RateLimit, SpendLimit};

@@ -181,17 +181,21 @@ async fn take(
     match verdict {
         Verdict::Admitted { rate } => Ok(Taken { ask, rate }),
         Verdict::Refused(Refusal::Rate { state }) => Err(GatewayError::Rate { state }),
-        Verdict::Refused(Refusal::WindowBudget { retry_after, .. }) => Err(GatewayError::WindowBudget { retry_after }),
-        Verdict::Refused(Refusal::TotalBudget { exhausted: true }) => {
+        Verdict::Refused(Refusal::WindowBudget { retry_after, rate, .. }) => {
+            Err(GatewayError::WindowBudget { retry_after, rate })
+        }
+        Verdict::Refused(Refusal::TotalBudget { exhausted: true, .. }) => {
             g.ports.expiry.expire(planned.key.id);
             Err(GatewayError::TotalBudgetExhausted)
         }
-        Verdict::Refused(Refusal::TotalBudget { exhausted: false }) => Err(GatewayError::TotalBudgetFull),
+        Verdict::Refused(Refusal::TotalBudget { exhausted: false, rate }) => {
+            Err(GatewayError::TotalBudgetFull { rate })
+        }
     }
 }
 
 const fn has_room_for_less(refusal: Refusal) -> bool {
-    matches!(refusal, Refusal::WindowBudget { exhausted: false, .. } | Refusal::TotalBudget { exhausted: false })
+    matches!(refusal, Refusal::WindowBudget { exhausted: false, .. } | Refusal::TotalBudget { exhausted: false, .. })
 }
 
 /// What to set aside at first: an upper bound that costs nothing to compute.

@@ -35,8 +35,8 @@ mod walk;
 pub use expiry::{ExpiredKeys, KeyExpiry, expire_keys};
 pub use upstreams::PeerTimeouts;
 
-use crate::domain::BudgetMode;
 use crate::domain::time::Clock;
+use crate::domain::{BudgetMode, Network};
 use crate::ledger::{Journal, Settle};
 use crate::limits::Counters;
 use crate::metering::Pricing;
@@ -114,6 +114,8 @@ pub struct GatewaySettings {
     pub anonymous_refusals_per_minute: u32,
     /// Configured base URLs by provider name.
     pub base_urls: HashMap<String, String>,
+    /// Networks that no upstream connection goes to.
+    pub deny_targets: Vec<Network>,
 }
 
 /// The proxy face.
@@ -163,7 +165,7 @@ impl Gateway {
         Self {
             sink: Arc::new(sink),
             connector: Connector::new(Some(connector)),
-            upstreams: upstreams::Upstreams::new(timeouts),
+            upstreams: upstreams::Upstreams::new(timeouts, &settings.deny_targets),
             memory: read::BodyMemory::new(settings.body_memory),
             refusals: Rate::new(Duration::from_secs(60)),
             objects: objects::Objects::new(ports.objects.clone()),

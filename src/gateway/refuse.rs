@@ -29,9 +29,9 @@ pub(super) enum GatewayError {
     NotPriced,
     Unbounded,
     Rate { state: RateState },
-    WindowBudget { retry_after: Duration },
+    WindowBudget { retry_after: Duration, rate: Option<RateState> },
     TotalBudgetExhausted,
-    TotalBudgetFull,
+    TotalBudgetFull { rate: Option<RateState> },
     Overloaded,
     JournalUnavailable,
     CountersUnavailable,
@@ -58,7 +58,7 @@ impl GatewayError {
             Self::BodyTooLarge { .. } => 413,
             Self::BodyTimeout => 408,
             Self::PathNotAllowed | Self::ModelNotAllowed | Self::NotPriced | Self::Unbounded => 403,
-            Self::Rate { .. } | Self::WindowBudget { .. } | Self::TotalBudgetFull => 429,
+            Self::Rate { .. } | Self::WindowBudget { .. } | Self::TotalBudgetFull { .. } => 429,
             Self::Overloaded | Self::JournalUnavailable | Self::CountersUnavailable | Self::ObjectsUnavailable => 503,
             Self::Connect | Self::Upstream | Self::UpstreamAuth => 502,
             Self::Timeout => 504,
@@ -85,7 +85,7 @@ impl GatewayError {
             Self::ModelNotAllowed => "gateway_model_not_allowed",
             Self::NotPriced => "model_not_priced",
             Self::Rate { .. } => "gateway_rate_limit",
-            Self::WindowBudget { .. } | Self::TotalBudgetExhausted | Self::TotalBudgetFull | Self::Unbounded => {
+            Self::WindowBudget { .. } | Self::TotalBudgetExhausted | Self::TotalBudgetFull { .. } | Self::Unbounded => {
                 "gateway_cost_limit"
             }
             Self::Overloaded | Self::JournalUnavailable | Self::CountersUnavailable | Self::ObjectsUnavailable => {
@@ -123,7 +123,7 @@ impl GatewayError {
             Self::Rate { state } => format!("rate limit of {} requests reached", state.limit),
             Self::WindowBudget { .. } => "the budget of this window does not cover this request".into(),
             Self::TotalBudgetExhausted => "the budget of this key is spent".into(),
-            Self::TotalBudgetFull => "the rest of this key's budget is held by requests in flight or too small for this one".into(),
+            Self::TotalBudgetFull { .. } => "the rest of this key's budget is held by requests in flight or too small for this one".into(),
             Self::Overloaded => "the gateway is at capacity".into(),
             Self::JournalUnavailable => "the gateway cannot record requests now".into(),
             Self::CountersUnavailable => "the gateway cannot check limits now".into(),
@@ -151,7 +151,7 @@ impl GatewayError {
             Self::NotPriced | Self::Unbounded => RefusalReason::Unpriced,
             Self::Rate { .. } => RefusalReason::Rate,
             Self::WindowBudget { .. } => RefusalReason::WindowBudget,
-            Self::TotalBudgetExhausted | Self::TotalBudgetFull => RefusalReason::TotalBudget,
+            Self::TotalBudgetExhausted | Self::TotalBudgetFull { .. } => RefusalReason::TotalBudget,
             Self::Overloaded | Self::CountersUnavailable | Self::ObjectsUnavailable => RefusalReason::Overloaded,
             Self::JournalUnavailable => RefusalReason::Journal,
             Self::Connect | Self::Upstream | Self::UpstreamAuth | Self::Timeout => return None,
@@ -171,8 +171,8 @@ impl GatewayError {
     pub(super) fn retry_after(&self) -> Option<u64> {
         let wait = match self {
             Self::Rate { state } => state.reset,
-            Self::WindowBudget { retry_after } => *retry_after,
-            Self::TotalBudgetFull
+            Self::WindowBudget { retry_after, .. } => *retry_after,
+            Self::TotalBudgetFull { .. }
             | Self::Overloaded
             | Self::JournalUnavailable
             | Self::CountersUnavailable
@@ -180,6 +180,15 @@ impl GatewayError {
             _ => return None,
         };
         Some(u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX).max(1))
+    }
+
+    /// How the key's rate stands, when the key lives on and has one.
+    pub(super) const fn rate(&self) -> Option<RateState> {
+        match self {
+            Self::Rate { state } => Some(*state),
+            Self::WindowBudget { rate, .. } | Self::TotalBudgetFull { rate } => *rate,
+            _ => None,
+        }
     }
 
     /// Clients that obey `x-should-retry` must not repeat these.
@@ -202,7 +211,7 @@ impl GatewayError {
                 | Self::Rate { .. }
                 | Self::WindowBudget { .. }
                 | Self::TotalBudgetExhausted
-                | Self::TotalBudgetFull
+                | Self::TotalBudgetFull { .. }
         )
     }
 

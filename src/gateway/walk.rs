@@ -463,14 +463,10 @@ async fn refuse(
         g.ports.metrics.refused(reason);
     }
     note(g, session, arrival, who, &error);
-    let rate = match &error {
-        GatewayError::Rate { state } => Some(*state),
-        _ => None,
-    };
     let stamp = Stamp {
         request_id: arrival.request_id.clone(),
         allow_origin: arrival.allow_origin.clone(),
-        rate,
+        rate: error.rate(),
         ..Stamp::default()
     };
     let sent = send_error(session, &error, who.dialect.unwrap_or(Dialect::OpenAi), &stamp).await;

@@ -73,14 +73,16 @@ pub enum Refusal {
         state: RateState,
     },
     /// The windowed budget has no room. `exhausted`: spent has reached the limit, so nothing fits until the window ends;
-    /// otherwise holds are in the way and room may come back sooner.
+    /// otherwise holds are in the way and room may come back sooner. `rate` is as it stands: nothing was taken of it.
     WindowBudget {
         retry_after: Duration,
         exhausted: bool,
+        rate: Option<RateState>,
     },
     /// `exhausted`: spent has reached the limit, so the key is over for good; otherwise holds are in the way.
     TotalBudget {
         exhausted: bool,
+        rate: Option<RateState>,
     },
 }
 

@@ -172,6 +172,9 @@ impl EventStore for FakeStore {
     async fn user_ids(&self, _: KeyId) -> Result<Vec<String>> {
         Err(StoreError::NotFound)
     }
+    async fn delete_events_before(&self, _: UnixMillis, _: u64) -> Result<u64> {
+        Err(StoreError::NotFound)
+    }
     async fn spend_of(&self, _: KeyId) -> Result<Option<Money>> {
         Err(StoreError::NotFound)
     }

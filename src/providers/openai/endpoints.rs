@@ -399,7 +399,7 @@ mod tests {
         for path in [
             "/v1/organization/admin_api_keys",
             "/v1/projects",
-            "/v1/realtime",
+            "/v1/Realtime",
             "/v1/realtime/client_secrets",
             "/v1/realtime/sessions",
             "/v1/realtime/calls",

@@ -32,10 +32,10 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-/// A connection that cannot write.
-pub(super) fn open_reader(path: &Path) -> Result<Connection> {
+/// A connection that cannot write. `cache_kib` is the most it keeps of the file in memory; taken when needed.
+pub(super) fn open_reader(path: &Path, cache_kib: u32) -> Result<Connection> {
     let connection = open(path)?;
-    connection.execute_batch("PRAGMA query_only = ON;")?;
+    connection.execute_batch(&format!("PRAGMA query_only = ON; PRAGMA cache_size = -{cache_kib};"))?;
     Ok(connection)
 }
 

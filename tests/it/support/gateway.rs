@@ -183,6 +183,13 @@ impl Gateway {
         self.signal("-QUIT");
     }
 
+    /// Address of a listener, by the name it has in the log.
+    pub async fn listener(&self, name: &str) -> String {
+        let find = || self.log.lock().iter().filter_map(|l| listening(l)).find(|(n, _)| n == name).map(|(_, a)| a);
+        super::eventually("the listener is in the log", || async { find().is_some() }).await;
+        find().expect("in the log")
+    }
+
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -228,6 +235,12 @@ impl Gateway {
             assert!(Instant::now() < deadline, "the gateway does not stop");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// For the next start.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.setup.env.retain(|(known, _)| known != name);
+        self.setup.env.push((name.into(), value.into()));
     }
 
     /// Starts again in the same directory, on new ports.

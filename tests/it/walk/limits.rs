@@ -176,6 +176,29 @@ async fn c75_c78_a_windowed_budget_refuses_with_429_and_keeps_the_key() {
 }
 
 #[tokio::test]
+async fn a_budget_refusal_tells_the_rate_and_takes_nothing_of_it() {
+    let (_upstream, gateway) = house().await;
+    let limits = json!({"rateLimitOverTime": 10, "rateLimitUnit": "h"});
+    let windowed = json!({"costLimitInUsdOverTime": 0.0001, "costLimitInUsdUnit": "d"});
+    let mut key = limits.clone();
+    key.as_object_mut().unwrap().extend(windowed.as_object().unwrap().clone());
+    gateway.key("k", key).await;
+    for (status, remaining) in [(200, "9"), (429, "9"), (429, "9")] {
+        let answer = chat(&gateway, "k").await;
+        assert_eq!(answer.status().as_u16(), status);
+        let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+        assert_eq!(header("x-ratelimit-limit-requests"), "10");
+        assert_eq!(header("x-ratelimit-remaining-requests"), remaining);
+        assert!(!header("x-ratelimit-reset-requests").is_empty());
+        if status == 429 {
+            let wait: u64 = header("retry-after").parse().unwrap();
+            assert!((1..=86_400).contains(&wait), "of the budget's window: {wait}");
+            assert_eq!(answer.json::<Value>().await.unwrap()["error"]["type"], "gateway_cost_limit");
+        }
+    }
+}
+
+#[tokio::test]
 async fn c73_ttl_ends_a_key_without_a_call_in_between() {
     let (_upstream, gateway) = house().await;
     let id = gateway.key("k", json!({"ttl": "2s"})).await;

@@ -6,6 +6,7 @@ mod bodies;
 mod events;
 mod forwarding;
 mod limits;
+mod listeners;
 mod objects;
 mod process;
 mod realtime;
