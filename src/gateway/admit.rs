@@ -92,8 +92,9 @@ pub(super) fn choose_setting(
 ) -> Result<Arc<Setting>, GatewayError> {
     let names = [&*call.model, &*call.alias];
     let permits = |setting: &&Arc<Setting>| {
-        names.iter().all(|name| name.is_empty())
-            || names.iter().any(|name| !name.is_empty() && setting.allows_model(name))
+        let first = names.iter().all(|name| name.is_empty())
+            || names.iter().any(|name| !name.is_empty() && setting.allows_model(name));
+        first && call.more_models.iter().all(|name| setting.allows_model(name))
     };
     let permitted: Vec<&Arc<Setting>> = fitting.iter().filter(permits).collect();
     // The tail of an event id is random.
@@ -117,7 +118,8 @@ pub(super) async fn admit(
     let rules = Rules::of(&planned.key, g.settings.budget_mode);
     let price = price_of(g, &planned, arrival);
     let billing = planned.billing();
-    let unpriced = billing == Billing::Unpriced || (billing == Billing::Usage && price.is_none());
+    let unpriced = billing == Billing::Unpriced
+        || (billing == Billing::Usage && !(price.is_some() && all_priced(g, &planned, arrival)));
     // Work that is billed later is not bounded now: only a budget that looks backwards can let it in.
     let unbounded = billing == Billing::Later && rules.mode != BudgetMode::Observe;
     if (unpriced || unbounded) && rules.has_budget() && !g.settings.allow_unpriced {
@@ -143,6 +145,14 @@ fn price_of(g: &Gateway, planned: &Planned, arrival: &Arrival) -> Option<Price> 
         return None;
     }
     providers::price(&g.ports.pricing, &*planned.provider, &planned.setting, None, &planned.call.model, arrival.now)
+}
+
+/// Whether the models beside the first have a price too.
+fn all_priced(g: &Gateway, planned: &Planned, arrival: &Arrival) -> bool {
+    let (provider, setting) = (&*planned.provider, &*planned.setting);
+    let priced =
+        |model: &str| providers::price(&g.ports.pricing, provider, setting, None, model, arrival.now).is_some();
+    planned.call.more_models.iter().all(|model| priced(model))
 }
 
 /// What the counters granted.

@@ -102,6 +102,7 @@ fn stays_here(name: &str) -> bool {
             | "cookie"
             | "openai-organization"
             | "openai-project"
+            | "anthropic-workspace-id"
             | "x-custom-event-id"
             | "x-metadata"
             | "x-request-timeout"
@@ -155,6 +156,8 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 pub(super) const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
 pub(super) const CUSTOM_EVENT_ID: HeaderName = HeaderName::from_static("x-custom-event-id");
 pub(super) const METADATA: HeaderName = HeaderName::from_static("x-metadata");
+/// Where upstreams put their id of a request.
+const UPSTREAM_IDS: [HeaderName; 2] = [REQUEST_ID, HeaderName::from_static("request-id")];
 const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
 const EVENT_ID: HeaderName = HeaderName::from_static("x-tollgate-event-id");
 const PROVIDER: HeaderName = HeaderName::from_static("x-tollgate-provider");
@@ -237,7 +240,7 @@ pub(super) fn response_head(
         }
         headers.append(name, value.clone());
     }
-    if let Some(id) = upstream.headers.get(REQUEST_ID) {
+    if let Some(id) = upstream_request_id(&upstream.headers) {
         headers.insert(UPSTREAM_REQUEST_ID, id.clone());
     }
     if let Some(meter) = meter {
@@ -281,6 +284,11 @@ pub(super) fn response(status: http::StatusCode, headers: HeaderMap) -> Response
     parts.status = status;
     parts.headers = headers;
     parts.into()
+}
+
+/// The upstream's own id of a request.
+pub(super) fn upstream_request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
+    UPSTREAM_IDS.into_iter().find_map(|name| headers.get(name))
 }
 
 /// A caller's own request id is kept when it is short and harmless to print.

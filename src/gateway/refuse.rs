@@ -243,7 +243,7 @@ impl GatewayError {
         }
     }
 
-    pub(super) fn body(&self, dialect: Dialect) -> Bytes {
+    pub(super) fn body(&self, dialect: Dialect, request_id: &str) -> Bytes {
         let param = match self {
             Self::BadRequest { param, .. } => *param,
             _ => None,
@@ -256,12 +256,15 @@ impl GatewayError {
                 "param": param,
                 "code": self.status().to_string(),
             }}),
-            Dialect::Anthropic => serde_json::json!({"type": "error", "error": {
-                "type": self.anthropic_type(),
-                "message": message,
-                "param": param,
-                "code": self.kind(),
-            }}),
+            Dialect::Anthropic => serde_json::json!({
+                "type": "error",
+                "error": {
+                    "type": self.anthropic_type(),
+                    "message": message,
+                    "details": {"error_code": self.kind(), "param": param},
+                },
+                "request_id": request_id,
+            }),
             Dialect::Aws => serde_json::json!({"message": message}),
         };
         Bytes::from(value.to_string())
@@ -274,7 +277,7 @@ mod tests {
 
     #[test]
     fn c49_body_is_openai_shaped_with_a_string_code() {
-        let body: serde_json::Value = serde_json::from_slice(&GatewayError::NoKey.body(Dialect::OpenAi)).unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&GatewayError::NoKey.body(Dialect::OpenAi, "r")).unwrap();
         assert_eq!(body["error"]["code"], "401");
         assert_eq!(body["error"]["type"], "gateway_auth");
         assert!(body["error"]["message"].as_str().unwrap().contains("API key"));
@@ -293,7 +296,7 @@ mod tests {
     #[test]
     fn a_bad_field_is_named() {
         let error = GatewayError::BadRequest { message: "x".into(), param: Some("model") };
-        let body: serde_json::Value = serde_json::from_slice(&error.body(Dialect::OpenAi)).unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&error.body(Dialect::OpenAi, "r")).unwrap();
         assert_eq!(body["error"]["param"], "model");
     }
 }

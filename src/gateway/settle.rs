@@ -9,7 +9,7 @@ use crate::domain::{Event, EventFlag, Money, ObjectChanges, Usage, UsageSource};
 use crate::ledger::{self, Booking, Journal, JournalError, Position, Settle};
 use crate::limits::{Counters, Settlement};
 use crate::metering::Price;
-use crate::providers::{self, Billing, Ending, Reading};
+use crate::providers::{self, Billing, Charge, Ending, Reading};
 use base64::Engine as _;
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -67,6 +67,8 @@ pub(super) struct Outcome {
     pub(super) status: u16,
     pub(super) ending: Ending,
     pub(super) reading: Reading,
+    /// Work of other models.
+    pub(super) also: Vec<(Box<str>, Usage)>,
     pub(super) upstream_request_id: Box<str>,
     pub(super) response_log: Option<Box<RawValue>>,
 }
@@ -101,11 +103,12 @@ pub(super) fn close(
     let mut cost = price.as_ref().map_or(Money::ZERO, |p| p.cost(&outcome.reading.usage));
     let mut priced = price.is_some() || planned.billing() != Billing::Usage;
     let mut usage = outcome.reading.usage.clone();
-    for charge in &outcome.reading.charges {
-        let price = price_of_model(planned, &charge.model, ports, arrival);
-        cost = cost.saturating_add(price.as_ref().map_or(Money::ZERO, |p| p.cost(&charge.usage)));
+    let charged = outcome.reading.charges.iter().flat_map(Charge::parts);
+    for (model, consumed) in charged.chain(outcome.also.iter().map(|(model, usage)| (&**model, usage))) {
+        let price = price_of_model(planned, model, ports, arrival);
+        cost = cost.saturating_add(price.as_ref().map_or(Money::ZERO, |p| p.cost(consumed)));
         priced &= price.is_some();
-        usage = usage.plus(&charge.usage);
+        usage = usage.plus(consumed);
     }
     let flags = flags(planned.billing(), priced, &usage, &outcome);
     let known_flags = flags.clone();

@@ -63,6 +63,7 @@ pub(super) async fn relay(
         status,
         ending: Ending::Complete,
         reading: Reading::default(),
+        also: Vec::new(),
         upstream_request_id: Box::default(),
         response_log: None,
     };
@@ -131,6 +132,7 @@ fn book(serving: &Serving<'_>, wishes: &Wishes, reading: Reading) {
                 status: 200,
                 ending: Ending::Complete,
                 reading,
+                also: Vec::new(),
                 upstream_request_id: Box::default(),
                 response_log: None,
             };

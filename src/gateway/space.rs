@@ -1,6 +1,6 @@
 //! Which URL space a request belongs to.
 
-use crate::providers::{self, Endpoint, Handle};
+use crate::providers::{self, Dialect, Endpoint, Handle};
 use http::Method;
 
 #[derive(Debug)]
@@ -10,11 +10,9 @@ pub(super) enum Space {
     /// `GET /readyz`.
     Ready,
     /// `/api/providers/<name>/...`
-    Provider {
-        provider: Handle,
-        endpoint: Endpoint,
-    },
-    Unknown,
+    Provider { provider: Handle, endpoint: Endpoint },
+    /// Nothing that is served.
+    Unknown { dialect: Dialect },
 }
 
 pub(super) fn of(method: &Method, path: &str) -> Space {
@@ -22,7 +20,7 @@ pub(super) fn of(method: &Method, path: &str) -> Space {
         "/healthz" if method == Method::GET => Space::Alive,
         "/api/health" if method == Method::GET || method == Method::POST => Space::Alive,
         "/readyz" if method == Method::GET => Space::Ready,
-        _ => provider_space(method, path).unwrap_or(Space::Unknown),
+        _ => provider_space(method, path).unwrap_or(Space::Unknown { dialect: Dialect::OpenAi }),
     }
 }
 
@@ -32,8 +30,10 @@ fn provider_space(method: &Method, path: &str) -> Option<Space> {
         return None;
     }
     let (provider, tail) = providers::by_path(path)?;
-    let endpoint = provider.endpoint(method, &tail)?;
-    Some(Space::Provider { provider: provider.clone(), endpoint })
+    Some(match provider.endpoint(method, &tail) {
+        Some(endpoint) => Space::Provider { provider: provider.clone(), endpoint },
+        None => Space::Unknown { dialect: provider.unknown_dialect() },
+    })
 }
 
 /// `.` or `..`, plain or percent-encoded.

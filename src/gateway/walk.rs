@@ -39,7 +39,10 @@ pub(super) async fn walk(g: &Gateway, session: &mut Session) -> pingora::Result<
             let (ready, report) = g.ports.readiness.report().await;
             answer(session, &arrival, if ready { 200 } else { 503 }, report.into()).await
         }
-        Space::Unknown => refuse(g, session, &arrival, Who::nobody(), GatewayError::NotFound).await,
+        Space::Unknown { dialect } => {
+            let who = Who { dialect: Some(dialect), ..Who::nobody() };
+            refuse(g, session, &arrival, who, GatewayError::NotFound).await
+        }
         Space::Provider { provider, endpoint } if g.ports.metrics.in_flight() > g.settings.max_in_flight => {
             let who = Who::calls(&*provider, &endpoint);
             refuse(g, session, &arrival, who, GatewayError::Overloaded).await
@@ -382,7 +385,14 @@ impl Serving<'_> {
     }
 
     fn book_fault(&self, booking: Booking, status: u16, ending: Ending, reading: Reading) -> Booked {
-        let outcome = Outcome { status, ending, reading, upstream_request_id: Box::default(), response_log: None };
+        let outcome = Outcome {
+            status,
+            ending,
+            reading,
+            also: Vec::new(),
+            upstream_request_id: Box::default(),
+            response_log: None,
+        };
         settle::close(booking, self.planned, self.price, outcome, &self.g.ports, self.arrival)
     }
 

@@ -8,8 +8,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
+mod kept;
 pub mod openai;
+mod path;
 mod price;
+#[cfg(test)]
+mod suite;
 
 pub use price::price;
 
@@ -83,6 +87,10 @@ pub struct Call {
     pub deferred: bool,
     /// What is asked for tells the consumption of this object.
     pub charged_as: Option<Box<str>>,
+    /// Models beside the first that the body sets to work: each must be allowed.
+    pub more_models: Box<[Box<str>]>,
+    /// A context beyond the model's usual one is switched on.
+    pub long_context: bool,
 }
 
 /// A body that cannot be served. `param` names the field when one is at fault.
@@ -170,6 +178,10 @@ pub trait Provider: Send + Sync + fmt::Debug {
     fn label(&self) -> &'static str;
     /// What its clients understand, where the endpoint is known.
     fn dialect(&self, endpoint: &Endpoint) -> Dialect;
+    /// What they understand on a path that is no endpoint.
+    fn unknown_dialect(&self) -> Dialect {
+        Dialect::OpenAi
+    }
     /// Scheme, host and fixed prefix of the public API.
     fn default_base_url(&self) -> &'static str;
     /// A base URL from a configuration, in the form that an endpoint's path is appended to.
@@ -252,6 +264,15 @@ pub struct Charge {
     pub id: Box<str>,
     pub model: Box<str>,
     pub usage: Usage,
+    /// The rest of it: work of other models, and requests whose size may have a price of its own.
+    pub more: Vec<(Box<str>, Usage)>,
+}
+
+impl Charge {
+    /// Everything that is priced by itself.
+    pub fn parts(&self) -> impl Iterator<Item = (&str, &Usage)> {
+        std::iter::once((&*self.model, &self.usage)).chain(self.more.iter().map(|(model, usage)| (&**model, usage)))
+    }
 }
 
 /// Follows one response body. Sees every byte, holds back as little as possible, never fails:
@@ -263,6 +284,10 @@ pub trait ResponseMeter: Send {
     fn end(&mut self, out: &mut Vec<Bytes>);
     /// The bill. Counts locally what was not reported (flagged in `usage.source`).
     fn reading(&mut self, ending: Ending) -> Reading;
+    /// Work of other models that the same answer reports, each to be billed by its own price. Known after `reading`.
+    fn also(&mut self) -> Vec<(Box<str>, Usage)> {
+        Vec::new()
+    }
     /// What to append to a stream that broke after its head was sent, so that no client takes it for whole.
     fn broken_tail(&self, message: &str) -> Option<Bytes>;
     /// The body is a sequence of events: it goes on as it comes, without a length of its own.
@@ -296,7 +321,8 @@ pub type Handle = Arc<dyn Provider>;
 
 /// All built-in providers.
 pub fn all() -> &'static [Handle] {
-    static ALL: LazyLock<Vec<Handle>> = LazyLock::new(|| vec![Arc::new(openai::OpenAi)]);
+    static ALL: LazyLock<Vec<Handle>> =
+        LazyLock::new(|| vec![Arc::new(openai::OpenAi)]);
     &ALL
 }
 

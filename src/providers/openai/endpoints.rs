@@ -1,9 +1,9 @@
 //! Every operation of the API that is served: its label, its kind, where it goes.
 //! A path that is not listed passes under one label; what would open a way around the gateway does not.
 
+use crate::providers::path::{matches, segments};
 use crate::providers::{Billing, Endpoint};
 use http::Method;
-use std::borrow::Cow;
 
 /// How an endpoint is read and metered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -241,45 +241,6 @@ fn endpoint(template: &'static str, kind: Kind, method: Method, path: &str) -> E
         kind: kind as u8,
         json_body: kind.has_json_body(),
     }
-}
-
-/// The parts of a path, percent-decoded. `None` for a path that an upstream could read in another way than we do:
-/// empty or dot segments, encoded slashes, control characters.
-pub(super) fn segments(path: &str) -> Option<Vec<Cow<'_, str>>> {
-    let path = path.strip_prefix('/')?;
-    let path = path.strip_suffix('/').unwrap_or(path);
-    path.split('/').map(segment).collect()
-}
-
-fn segment(raw: &str) -> Option<Cow<'_, str>> {
-    let text = if raw.contains('%') { Cow::Owned(percent_decoded(raw)?) } else { Cow::Borrowed(raw) };
-    let odd = |c: char| c == '/' || c == '\\' || c == '%' || c.is_control();
-    (!matches!(&*text, "" | "." | "..") && !text.contains(odd)).then_some(text)
-}
-
-fn percent_decoded(raw: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(raw.len());
-    let mut rest = raw.as_bytes();
-    while let Some((byte, tail)) = rest.split_first() {
-        rest = tail;
-        if *byte == b'%' {
-            let (digits, tail) = tail.split_at_checked(2)?;
-            out.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
-            rest = tail;
-        } else {
-            out.push(*byte);
-        }
-    }
-    String::from_utf8(out).ok()
-}
-
-/// Letter case is ignored, so that no spelling of a metered path passes as an unknown one.
-fn matches(template: &str, segments: &[Cow<'_, str>]) -> bool {
-    let mut parts = template.split('/').skip(1);
-    let fits = |segment: &Cow<'_, str>| {
-        parts.next().is_some_and(|part| part.starts_with('{') || part.eq_ignore_ascii_case(segment))
-    };
-    segments.iter().all(fits) && parts.next().is_none()
 }
 
 #[cfg(test)]

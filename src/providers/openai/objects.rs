@@ -1,9 +1,9 @@
 //! What OpenAI keeps for its callers: which ids a request names, which it makes, and which work an answer tells the
 //! consumption of. Batches, assistants' runs and background responses are charged by the id of their object.
 
-use super::endpoints::segments;
 use super::usage;
 use crate::domain::{MadeObject, Usage, UsageSource};
+use crate::providers::path::segments;
 use crate::providers::{Charge, Endpoint};
 use crate::wire::json_walk::{elements, member, members, string, unescape};
 use http::Method;
@@ -158,7 +158,7 @@ fn charge(object: &[u8], kind: &str, id: &str) -> Option<Charge> {
         source: UsageSource::Upstream,
         ..usage
     };
-    Some(Charge { id: id.into(), model: text_of(object, "model").into(), usage })
+    Some(Charge { id: id.into(), model: text_of(object, "model").into(), usage, more: Vec::new() })
 }
 
 /// One line of a batch's output: `{"custom_id":..,"response":{"status_code":200,"body":{..}}}`.

@@ -138,7 +138,9 @@ impl Observed {
             },
             Look::Lines { batch, carry, mut sum, .. } => {
                 add_line(&carry, &mut sum);
-                self.told.charges.extend(sum.map(|sum| Charge { id: batch, model: sum.0, usage: sum.1 }));
+                let charge =
+                    |sum: Box<(Box<str>, Usage)>| Charge { id: batch, model: sum.0, usage: sum.1, more: Vec::new() };
+                self.told.charges.extend(sum.map(charge));
             }
             Look::Events { .. } | Look::Over => {}
         }
@@ -193,6 +195,9 @@ impl ResponseMeter for Observed {
             reading.usage = Usage::default();
         }
         reading
+    }
+    fn also(&mut self) -> Vec<(Box<str>, Usage)> {
+        self.inner.also()
     }
     fn broken_tail(&self, message: &str) -> Option<Bytes> {
         self.inner.broken_tail(message)

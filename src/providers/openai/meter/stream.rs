@@ -1,9 +1,10 @@
 //! An answer in server-sent events: complete events go on as they came, slices of what arrived.
 //! The last usage wins. Text is set aside as it stood, for the case that nobody reports a usage.
 
-use super::bill::{Bill, TextLog, is_written};
+use super::bill::{Bill, is_written};
 use super::error_frame;
 use crate::domain::{Usage, UsageSource};
+use crate::providers::kept::TextLog;
 use crate::providers::openai::{Kind, usage};
 use crate::providers::{Ending, Progress, Reading, ResponseMeter};
 use crate::wire::json_edit::removal;
