@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
+pub mod anthropic;
 mod kept;
 pub mod openai;
 mod path;
@@ -322,7 +323,7 @@ pub type Handle = Arc<dyn Provider>;
 /// All built-in providers.
 pub fn all() -> &'static [Handle] {
     static ALL: LazyLock<Vec<Handle>> =
-        LazyLock::new(|| vec![Arc::new(openai::OpenAi)]);
+        LazyLock::new(|| vec![Arc::new(openai::OpenAi), Arc::new(anthropic::Anthropic)]);
     &ALL
 }
 
