@@ -14,6 +14,7 @@
     reason = "a test that cannot go on fails; that is its answer"
 )]
 
+mod anthropic;
 mod architecture;
 mod clients;
 mod outage;

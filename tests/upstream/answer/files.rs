@@ -58,7 +58,7 @@ pub fn binary(length: usize) -> Vec<u8> {
     (0..=u8::MAX).rev().cycle().take(length).collect()
 }
 
-struct Part {
+pub(super) struct Part {
     name: String,
     filename: Option<String>,
     length: usize,
@@ -67,14 +67,14 @@ struct Part {
     text: String,
 }
 
-fn described(parts: &[Part]) -> Value {
+pub(super) fn described(parts: &[Part]) -> Value {
     let one = |part: &Part| {
         (part.name.clone(), json!({"filename": part.filename, "length": part.length, "sha256": part.sha256}))
     };
     Value::Object(parts.iter().map(one).collect::<Map<String, Value>>())
 }
 
-fn parts(ask: &Ask<'_>) -> Result<Vec<Part>, &'static str> {
+pub(super) fn parts(ask: &Ask<'_>) -> Result<Vec<Part>, &'static str> {
     let content_type = ask.head.header("content-type").unwrap_or_default();
     let boundary = content_type
         .split(';')

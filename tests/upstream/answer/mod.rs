@@ -1,5 +1,7 @@
-//! What the upstream answers: one file per family of endpoints, as OpenAI's API reference describes them.
+//! What the upstream answers: one file per family of endpoints, as OpenAI's API reference describes them, and a folder
+//! for each other API that it plays.
 
+mod anthropic;
 mod chat;
 mod completions;
 mod control;
@@ -11,6 +13,7 @@ mod text;
 mod usage;
 
 use super::act::{Act, Commands};
+use super::house::Api;
 use super::reply::{Pieces, Reply};
 use super::request::{Body, Head};
 
@@ -21,20 +24,26 @@ pub use files::binary;
 const CREATED: u64 = 1_763_707_200;
 
 /// Endpoints whose body must be JSON.
-pub fn is_json_endpoint(head: &Head) -> bool {
+pub fn is_json_endpoint(api: Api, head: &Head) -> bool {
+    if api == Api::Anthropic {
+        return anthropic::is_json_endpoint(head);
+    }
     matches!(
         head.tail(),
         Some("chat/completions" | "completions" | "responses" | "embeddings" | "moderations" | "audio/speech")
     )
 }
 
-pub fn answer(head: &Head, body: &Body, call: &Commands<'_>, act: &Act, number: u64) -> Reply {
+pub fn answer(api: Api, head: &Head, body: &Body, call: &Commands<'_>, act: &Act, number: u64) -> Reply {
+    let ask = Ask { head, body, call, act, number };
+    if api == Api::Anthropic {
+        return Reply { api, ..anthropic::answer(&ask) };
+    }
     if let Some(reply) = dictated(act) {
         return reply;
     }
     let tail = head.tail().unwrap_or_default();
-    let ask = Ask { head, body, call, act, number };
-    if is_json_endpoint(head) && head.method == "POST" {
+    if is_json_endpoint(api, head) && head.method == "POST" {
         match ask.model() {
             None => return Reply::error(400, "invalid_request_error", None, "A model is needed."),
             Some(model) if model.starts_with("no-such") => {
@@ -57,6 +66,17 @@ pub fn answer(head: &Head, body: &Body, call: &Commands<'_>, act: &Act, number: 
         ("POST", "files") => files::upload(&ask),
         ("GET" | "DELETE", _) if tail.starts_with("files/") => files::file(&ask, tail),
         _ => other::echo(&ask),
+    }
+}
+
+/// An answer to a request that is not looked at further.
+pub fn refusal(api: Api, status: u16, code: &str, message: &str) -> Reply {
+    match api {
+        Api::OpenAi => Reply::error(status, "invalid_request_error", Some(code), message),
+        Api::Anthropic => {
+            let kind = if status == 401 { "authentication_error" } else { "invalid_request_error" };
+            Reply { api, ..anthropic::error(status, kind, &format!("{code}: {message}")) }
+        }
     }
 }
 
