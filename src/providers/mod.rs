@@ -8,9 +8,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
+mod base_url;
 pub mod openai;
 mod price;
 
+pub use base_url::base_url;
 pub use price::price;
 
 /// The error shapes clients understand.
@@ -170,16 +172,29 @@ pub trait Provider: Send + Sync + fmt::Debug {
     fn label(&self) -> &'static str;
     /// What its clients understand, where the endpoint is known.
     fn dialect(&self, endpoint: &Endpoint) -> Dialect;
-    /// Scheme, host and fixed prefix of the public API.
+    /// Scheme, host and fixed prefix of the public API. `{entry}` in the host stands for a public entry of the setting.
     fn default_base_url(&self) -> &'static str;
     /// A base URL from a configuration, in the form that an endpoint's path is appended to.
     fn base_url<'a>(&self, configured: &'a str) -> &'a str {
         configured.trim_end_matches('/')
     }
     fn setting_schema(&self) -> SettingSchema;
+    /// What is wrong with the value of a setting's entry, as the end of a sentence about it; never repeats the value.
+    fn objection(&self, _entry: &str, _value: &str) -> Option<&'static str> {
+        None
+    }
     /// `path` is what follows `/api/providers/<name>`. `None` = 404.
     fn endpoint(&self, method: &Method, path: &str) -> Option<Endpoint>;
     fn read(&self, endpoint: &Endpoint, headers: &HeaderMap, body: &Bytes) -> Result<Call, BadCall>;
+    /// The call as this setting understands it, where the setting knows more of its model than the request says.
+    /// What comes out is what must be allowed, is priced and is prepared.
+    fn with_setting<'a>(&self, call: &'a Call, _setting: &Setting) -> Cow<'a, Call> {
+        Cow::Borrowed(call)
+    }
+    /// Events name the model that answered, because requests use names that customers make up.
+    fn events_name_the_answering_model(&self) -> bool {
+        false
+    }
     /// # Errors
     /// The setting lacks something.
     fn prepare(&self, request: &Prepare<'_>) -> Result<Outbound, IncompleteSetting>;
