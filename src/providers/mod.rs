@@ -8,9 +8,15 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
+pub mod azure;
 mod base_url;
+pub mod deepinfra;
+mod open_models;
 pub mod openai;
 mod price;
+#[cfg(test)]
+mod suite;
+pub mod vllm;
 
 pub use base_url::base_url;
 pub use price::price;
@@ -311,7 +317,9 @@ pub type Handle = Arc<dyn Provider>;
 
 /// All built-in providers.
 pub fn all() -> &'static [Handle] {
-    static ALL: LazyLock<Vec<Handle>> = LazyLock::new(|| vec![Arc::new(openai::OpenAi)]);
+    static ALL: LazyLock<Vec<Handle>> = LazyLock::new(|| {
+        vec![Arc::new(openai::OpenAi), Arc::new(azure::Azure), Arc::new(deepinfra::DeepInfra), Arc::new(vllm::Vllm)]
+    });
     &ALL
 }
 
