@@ -9,9 +9,22 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::act::Act;
 
+/// The API that the upstream plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Api {
+    #[default]
+    #[value(name = "openai")]
+    OpenAi,
+    Azure,
+    Vllm,
+    #[value(name = "deepinfra")]
+    DeepInfra,
+}
+
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Accepted bearer tokens; empty = any, but one must be there.
+    pub api: Api,
+    /// Accepted credentials; empty = any, but one must be there (where the API has any).
     pub keys: Vec<String>,
     /// Texts that must appear in no header and no body, such as the client's own key.
     pub forbidden: Vec<String>,
@@ -26,6 +39,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
+            api: Api::default(),
             keys: vec!["sk-upstream".to_owned()],
             forbidden: Vec::new(),
             strict: false,
