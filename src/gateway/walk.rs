@@ -17,9 +17,7 @@ use crate::auth::{credential, digest};
 use crate::domain::{Event, EventFlag, Key, Money, Setting, Usage};
 use crate::ledger::Booking;
 use crate::metering::Price;
-use crate::providers::{
-    self, Call, Dialect, Ending, Endpoint, Handle, Prepare, Provider, Reading, Socket, Unsigned,
-};
+use crate::providers::{self, Call, Dialect, Ending, Endpoint, Handle, Prepare, Provider, Reading, Socket, Unsigned};
 use crate::telemetry::{AbortedBy, Finished, RequestLine};
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;

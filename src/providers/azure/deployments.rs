@@ -47,15 +47,17 @@ pub(super) fn are_sound(listed: &str) -> bool {
     })
 }
 
-/// The data zone's own entry first: work that has to stay in a zone costs more.
+/// The data zone's own entry first: work that has to stay in a zone costs more. Reports of deferred work name the
+/// deployment, whose model is tried when nothing has that name.
 // LIMIT: a model without an entry for its zone has the price that it has anywhere.
 pub(super) fn price_names(model: &str, setting: &Setting, take: &mut dyn FnMut(&str) -> bool) {
-    if let Some(zone) = setting.parameters.get("dataZone")
-        && take(&format!("{zone}/{model}"))
+    let zone = setting.parameters.get("dataZone");
+    let mut either = |model: &str| zone.is_some_and(|zone| take(&format!("{zone}/{model}"))) || take(model);
+    if !either(model)
+        && let Some(behind) = model_of(model, setting)
     {
-        return;
+        either(behind);
     }
-    take(model);
 }
 
 #[cfg(test)]
@@ -122,5 +124,7 @@ mod tests {
         assert_eq!(tried(&zoned, "eu/gpt-4o"), ["eu/gpt-4o"]);
         assert_eq!(tried(&zoned, ""), ["eu/gpt-4o", "gpt-4o"]);
         assert_eq!(tried(&setting(&[]), ""), ["gpt-4o"]);
+        let listed = setting(&[("dataZone", "us"), ("deployments", "gpt-4o=gpt-5")]);
+        assert_eq!(tried(&listed, ""), ["us/gpt-4o", "gpt-4o", "us/gpt-5", "gpt-5"]);
     }
 }

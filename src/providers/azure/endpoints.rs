@@ -4,6 +4,7 @@
 use crate::providers::openai::{self, OpenAi};
 use crate::providers::{Endpoint, Provider};
 use http::Method;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -83,6 +84,12 @@ pub(super) fn find(method: &Method, path: &str) -> Option<Endpoint> {
     Some(Endpoint { template, path: format!("{before}{tail}").into(), ..found })
 }
 
+/// The same operation as OpenAI has it: objects are known by its paths.
+pub(super) fn as_openai(endpoint: &Endpoint) -> Cow<'_, Endpoint> {
+    let theirs = split(&endpoint.path).and_then(|s| OpenAi.endpoint(&endpoint.method, &format!("/v1/{}", s.operation)));
+    theirs.map_or(Cow::Borrowed(endpoint), Cow::Owned)
+}
+
 fn label(surface: Surface, template: &'static str) -> Option<&'static str> {
     static LABELS: LazyLock<HashMap<&'static str, [String; 2]>> = LazyLock::new(|| {
         let both = |template: &str| [template.replacen("/v1", "/openai", 1), format!("/openai{template}")];
@@ -128,7 +135,7 @@ mod tests {
             ("POST", "/openai/responses", "/openai/responses", Billing::Usage),
             ("GET", "/openai/models", "/openai/models", Billing::Free),
             ("GET", "/openai/files/f/content", "/openai/files/{file_id}/content", Billing::Free),
-            ("POST", "/openai/batches", "/openai/batches", Billing::Unpriced),
+            ("POST", "/openai/batches", "/openai/batches", Billing::Later),
             ("POST", "/openai/v1/chat/completions", "/openai/v1/chat/completions", Billing::Usage),
             ("POST", "/openai/v1/responses", "/openai/v1/responses", Billing::Usage),
             ("GET", "/openai/v1/models", "/openai/v1/models", Billing::Free),
@@ -172,6 +179,18 @@ mod tests {
         ] {
             assert_eq!(post(path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn objects_are_known_by_openais_paths() {
+        for (path, id) in [("/openai/files/file-1/content", "file-1"), ("/openai/v1/batches/batch_1/cancel", "batch_1")]
+        {
+            let found = find(&Method::POST, path).expect(path);
+            assert_eq!(OpenAi.references(&as_openai(&found), None, b""), [Box::from(id)], "{path}");
+        }
+        let list = find(&Method::GET, "/openai/v1/files").expect("files");
+        assert!(OpenAi.lists_objects(&as_openai(&list)) && !OpenAi.lists_objects(&list));
+        assert_eq!(find(&Method::GET, "/openai/v1/realtime"), None, "no socket is opened past the meter");
     }
 
     #[test]

@@ -81,6 +81,12 @@ impl Provider for Azure {
     fn price_names(&self, model: &str, setting: &Setting, take: &mut dyn FnMut(&str) -> bool) {
         deployments::price_names(model, setting, take);
     }
+    fn references(&self, endpoint: &Endpoint, query: Option<&str>, body: &[u8]) -> Vec<Box<str>> {
+        OpenAi.references(&endpoints::as_openai(endpoint), query, body)
+    }
+    fn lists_objects(&self, endpoint: &Endpoint) -> bool {
+        OpenAi.lists_objects(&endpoints::as_openai(endpoint))
+    }
     fn worst_case(&self, endpoint: &Endpoint, call: &Call, body: &[u8], limits: &ModelLimits) -> Option<Usage> {
         // Documents that the provider fetches for each turn it takes.
         if members(body).any(|m| (m.is("data_sources") || m.is("dataSources")) && m.value != b"null") {
@@ -99,7 +105,7 @@ impl Provider for Azure {
         headers: &HeaderMap,
         request: &Bytes,
     ) -> Box<dyn ResponseMeter> {
-        OpenAi.meter(endpoint, call, status, headers, request)
+        OpenAi.meter(&endpoints::as_openai(endpoint), call, status, headers, request)
     }
 }
 

@@ -47,6 +47,9 @@ impl Provider for Vllm {
     fn prepare(&self, request: &Prepare<'_>) -> Result<Outbound, IncompleteSetting> {
         request::prepare(request)
     }
+    fn references(&self, endpoint: &Endpoint, query: Option<&str>, body: &[u8]) -> Vec<Box<str>> {
+        OpenAi.references(endpoint, query, body)
+    }
     fn worst_case(&self, endpoint: &Endpoint, call: &Call, body: &[u8], limits: &ModelLimits) -> Option<Usage> {
         let bound = OpenAi.worst_case(endpoint, call, body, limits)?;
         open_models::with_template(Kind::of(endpoint), bound, body, limits)
