@@ -9,7 +9,7 @@ use crate::domain::{BudgetMode, Key, Money, Setting, UsageSource};
 use crate::ledger::Booking;
 use crate::limits::{Ask, RateState, Refusal, Rules, Verdict};
 use crate::metering::Price;
-use crate::providers::{self, Billing, Call, Endpoint, Handle};
+use crate::providers::{self, Billing, Call, Endpoint, Handle, Provider};
 use crate::snapshot::Snapshot;
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -88,10 +88,12 @@ pub(super) fn choose_setting(
     key: &Key,
     fitting: &[Arc<Setting>],
     call: &Call,
+    provider: &dyn Provider,
     arrival: &Arrival,
 ) -> Result<Arc<Setting>, GatewayError> {
-    let names = [&*call.model, &*call.alias];
     let permits = |setting: &&Arc<Setting>| {
+        let call = provider.with_setting(call, setting);
+        let names = [&*call.model, &*call.alias];
         let first = names.iter().all(|name| name.is_empty())
             || names.iter().any(|name| !name.is_empty() && setting.allows_model(name));
         first && call.more_models.iter().all(|name| setting.allows_model(name))

@@ -112,8 +112,12 @@ pub(super) fn close(
     }
     let flags = flags(planned.billing(), priced, &usage, &outcome);
     let known_flags = flags.clone();
-    let Reading { made, charges, .. } = outcome.reading;
+    let Reading { model, made, charges, .. } = outcome.reading;
+    let answered = model.filter(|_| planned.provider.events_name_the_answering_model());
     booking.learn(|event| {
+        if let Some(model) = answered {
+            event.model = model;
+        }
         event.upstream_request_id = outcome.upstream_request_id;
         event.flags = known_flags;
         if let Some(charge) = charges.first().filter(|_| event.model.is_empty()) {

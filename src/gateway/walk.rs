@@ -17,11 +17,12 @@ use crate::auth::{credential, digest};
 use crate::domain::{Event, EventFlag, Key, Money, Setting, Usage};
 use crate::ledger::Booking;
 use crate::metering::Price;
-use crate::providers::{Call, Dialect, Ending, Endpoint, Handle, Prepare, Provider, Reading, Socket, Unsigned};
+use crate::providers::{self, Call, Dialect, Ending, Endpoint, Handle, Prepare, Provider, Reading, Socket, Unsigned};
 use crate::telemetry::{AbortedBy, Finished, RequestLine};
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
 use pingora::proxy::Session;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -207,7 +208,11 @@ fn plan(
     call.charged_as = resolved.charged_as;
     let made_with = fitting.iter().find(|setting| Some(setting.id) == resolved.setting);
     let fitting = made_with.map_or(fitting, std::slice::from_ref);
-    let setting = admit::choose_setting(&key, fitting, &call, arrival)?;
+    let setting = admit::choose_setting(&key, fitting, &call, &*provider, arrival)?;
+    let call = match provider.with_setting(&call, &setting) {
+        Cow::Owned(known) => known,
+        Cow::Borrowed(_) => call,
+    };
     Ok(Planned { key, setting, provider, endpoint, call })
 }
 
@@ -255,10 +260,16 @@ impl Serving<'_> {
             Ok(outbound) => outbound,
             Err(incomplete) => return self.unanswered(booking, GatewayError::IncompleteSetting(incomplete.entry)),
         };
-        let configured = g.settings.base_urls.get(planned.provider.name());
-        let configured = configured.map_or(planned.provider.default_base_url(), |url| planned.provider.base_url(url));
-        let base_url = outbound.base_url.as_deref().unwrap_or(configured);
-        let upstream = match g.upstreams.find(base_url).await {
+        let configured = g.settings.base_urls.get(planned.provider.name()).map(|url| &**url);
+        let base_url = match &outbound.base_url {
+            Some(dictated) => Ok(Cow::Borrowed(&**dictated)),
+            None => providers::base_url(&*planned.provider, configured, &planned.setting),
+        };
+        let base_url = match base_url {
+            Ok(base_url) => base_url,
+            Err(incomplete) => return self.unanswered(booking, GatewayError::IncompleteSetting(incomplete.entry)),
+        };
+        let upstream = match g.upstreams.find(&base_url).await {
             Ok(upstream) => upstream,
             Err(error) => {
                 tracing::warn!(provider = planned.provider.name(), %error, "no upstream");

@@ -9,13 +9,19 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 pub mod anthropic;
+pub mod azure;
+mod base_url;
+pub mod deepinfra;
 mod kept;
+mod open_models;
 pub mod openai;
 mod path;
 mod price;
 #[cfg(test)]
 mod suite;
+pub mod vllm;
 
+pub use base_url::base_url;
 pub use price::price;
 
 /// The error shapes clients understand.
@@ -183,16 +189,29 @@ pub trait Provider: Send + Sync + fmt::Debug {
     fn unknown_dialect(&self) -> Dialect {
         Dialect::OpenAi
     }
-    /// Scheme, host and fixed prefix of the public API.
+    /// Scheme, host and fixed prefix of the public API. `{entry}` in the host stands for a public entry of the setting.
     fn default_base_url(&self) -> &'static str;
     /// A base URL from a configuration, in the form that an endpoint's path is appended to.
     fn base_url<'a>(&self, configured: &'a str) -> &'a str {
         configured.trim_end_matches('/')
     }
     fn setting_schema(&self) -> SettingSchema;
+    /// What is wrong with the value of a setting's entry, as the end of a sentence about it; never repeats the value.
+    fn objection(&self, _entry: &str, _value: &str) -> Option<&'static str> {
+        None
+    }
     /// `path` is what follows `/api/providers/<name>`. `None` = 404.
     fn endpoint(&self, method: &Method, path: &str) -> Option<Endpoint>;
     fn read(&self, endpoint: &Endpoint, headers: &HeaderMap, body: &Bytes) -> Result<Call, BadCall>;
+    /// The call as this setting understands it, where the setting knows more of its model than the request says.
+    /// What comes out is what must be allowed, is priced and is prepared.
+    fn with_setting<'a>(&self, call: &'a Call, _setting: &Setting) -> Cow<'a, Call> {
+        Cow::Borrowed(call)
+    }
+    /// Events name the model that answered, because requests use names that customers make up.
+    fn events_name_the_answering_model(&self) -> bool {
+        false
+    }
     /// # Errors
     /// The setting lacks something.
     fn prepare(&self, request: &Prepare<'_>) -> Result<Outbound, IncompleteSetting>;
@@ -322,8 +341,15 @@ pub type Handle = Arc<dyn Provider>;
 
 /// All built-in providers.
 pub fn all() -> &'static [Handle] {
-    static ALL: LazyLock<Vec<Handle>> =
-        LazyLock::new(|| vec![Arc::new(openai::OpenAi), Arc::new(anthropic::Anthropic)]);
+    static ALL: LazyLock<Vec<Handle>> = LazyLock::new(|| {
+        vec![
+            Arc::new(openai::OpenAi),
+            Arc::new(anthropic::Anthropic),
+            Arc::new(azure::Azure),
+            Arc::new(deepinfra::DeepInfra),
+            Arc::new(vllm::Vllm),
+        ]
+    });
     &ALL
 }
 

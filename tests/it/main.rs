@@ -17,6 +17,7 @@
 mod anthropic;
 mod architecture;
 mod clients;
+mod dialects;
 mod outage;
 mod support;
 #[path = "../upstream/mod.rs"]

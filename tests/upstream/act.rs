@@ -29,6 +29,8 @@ pub struct Act {
     pub usage: Option<Box<RawValue>>,
     pub no_usage: bool,
     pub service_tier: Option<String>,
+    /// The model that the answer names, where that is not the one that was asked for.
+    pub answers_as: Option<String>,
     pub obfuscation: bool,
     /// The event stream, verbatim, one piece each.
     pub frames: Option<Vec<String>>,

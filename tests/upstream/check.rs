@@ -10,9 +10,10 @@ const GATEWAY_HEADERS: [&str; 4] = ["x-custom-event-id", "x-metadata", "x-reques
 /// Where credentials are found; one of them is the API's own.
 const CREDENTIALS: [&str; 3] = ["authorization", "x-api-key", "api-key"];
 
-fn credential(api: Api) -> &'static str {
+fn credential(api: Api, head: &Head) -> &'static str {
     match api {
-        Api::OpenAi => "authorization",
+        Api::Azure if head.header("api-key").is_some() => "api-key",
+        Api::OpenAi | Api::Azure | Api::Vllm | Api::DeepInfra => "authorization",
         Api::Anthropic => "x-api-key",
     }
 }
@@ -28,10 +29,12 @@ pub enum Auth {
 }
 
 pub fn auth(head: &Head, options: &Options) -> Auth {
-    let Some(value) = head.header(credential(options.api)) else {
-        return Auth::Missing;
+    let own = credential(options.api, head);
+    let Some(value) = head.header(own) else {
+        let is_open = options.api == Api::Vllm && options.keys.is_empty();
+        return if is_open { Auth::Good } else { Auth::Missing };
     };
-    let key = if options.api == Api::OpenAi { value.strip_prefix("Bearer ") } else { Some(value) };
+    let key = if own == "authorization" { value.strip_prefix("Bearer ") } else { Some(value) };
     match key {
         Some(key) if !key.is_empty() && (options.keys.is_empty() || options.keys.iter().any(|have| have == key)) => {
             Auth::Good
@@ -45,7 +48,7 @@ pub fn head(head: &Head, options: &Options) -> Vec<String> {
     if head.header("host").is_none_or(str::is_empty) {
         found.push("no host".to_owned());
     }
-    let own = credential(options.api);
+    let own = credential(options.api, head);
     if head.headers.iter().filter(|(name, _)| name == own).count() > 1 {
         found.push(format!("more than one {own}"));
     }

@@ -16,12 +16,16 @@ pub enum Api {
     #[value(name = "openai")]
     OpenAi,
     Anthropic,
+    Azure,
+    Vllm,
+    #[value(name = "deepinfra")]
+    DeepInfra,
 }
 
 #[derive(Debug, Clone)]
 pub struct Options {
     pub api: Api,
-    /// Accepted credentials; empty = any, but one must be there.
+    /// Accepted credentials; empty = any, but one must be there (where the API has any).
     pub keys: Vec<String>,
     /// Texts that must appear in no header and no body, such as the client's own key.
     pub forbidden: Vec<String>,

@@ -1,4 +1,4 @@
-//! A local upstream that behaves as OpenAI does (or as Anthropic, when told to), and misbehaves on command.
+//! A local upstream that behaves as OpenAI does (or as another API, when told to), and misbehaves on command.
 //! Raw sockets, so that a test decides about every byte. Used inside Rust tests through [`Upstream`] and as the program
 //! `upstream` (see `main.rs`) by the SDK tests and the benches. It never reaches another machine.
 #![allow(
@@ -12,6 +12,8 @@ mod act;
 mod answer;
 mod check;
 mod connection;
+#[cfg(test)]
+mod dialect_tests;
 mod gzip;
 mod house;
 mod play;

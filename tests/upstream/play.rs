@@ -212,7 +212,7 @@ async fn strike(
 
 fn error_frame(api: Api, pieces: &mut Pieces) {
     match api {
-        Api::OpenAi => pieces
+        Api::OpenAi | Api::Azure | Api::Vllm | Api::DeepInfra => pieces
             .data(r#"{"error":{"message":"The server had an error.","type":"server_error","param":null,"code":null}}"#),
         Api::Anthropic => {
             pieces.event("error", r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#);

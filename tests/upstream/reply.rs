@@ -150,6 +150,15 @@ impl Reply {
                      anthropic-ratelimit-requests-reset: 2025-11-21T06:40:01Z\r\n",
                 );
             }
+            Api::Azure => {
+                write!(head, "x-request-id: req_{number:032x}\r\napim-request-id: apim-{number}\r\n")?;
+                head.push_str(
+                    "x-ms-region: Sweden Central\r\nx-ratelimit-limit-requests: 100\r\n\
+                     x-ratelimit-remaining-requests: 99\r\nx-ratelimit-remaining-tokens: 99000\r\n",
+                );
+            }
+            Api::Vllm => {}
+            Api::DeepInfra => write!(head, "x-request-id: req_{number:032x}\r\n")?,
         }
         for (name, value) in &self.headers {
             write!(head, "{name}: {value}\r\n")?;

@@ -194,6 +194,11 @@ pub(super) const REALTIME: &str = "/v1/realtime";
 /// The label of a path that is not listed.
 pub(super) const ANYTHING: &str = "/v1/*";
 
+/// All labels.
+pub(super) fn templates() -> impl Iterator<Item = &'static str> {
+    WORK.iter().map(|(template, _)| *template).chain(PLAIN.iter().copied()).chain([ANYTHING])
+}
+
 /// `None` when there is no such operation, or none that may be called through a gateway.
 pub(super) fn find(method: &Method, path: &str) -> Option<Endpoint> {
     // The common case, without a look at the segments.

@@ -22,6 +22,24 @@ mod request;
 mod usage;
 
 pub use endpoints::Kind;
+pub use meter::Shown;
+
+/// Follows a response of this dialect for a provider that was asked for more usage than OpenAI can be.
+pub(super) fn meter_showing(
+    shown: Shown,
+    endpoint: &Endpoint,
+    call: &Call,
+    status: u16,
+    headers: &HeaderMap,
+    request: &Bytes,
+) -> Box<dyn ResponseMeter> {
+    meter::of(endpoint, call, status, headers, request, shown)
+}
+
+/// Labels of all endpoints.
+pub(super) fn templates() -> impl Iterator<Item = &'static str> {
+    endpoints::templates()
+}
 
 #[derive(Clone, Copy, Debug)]
 pub struct OpenAi;
@@ -79,7 +97,7 @@ impl Provider for OpenAi {
         headers: &HeaderMap,
         request: &Bytes,
     ) -> Box<dyn ResponseMeter> {
-        meter::of(endpoint, call, status, headers, request)
+        meter_showing(Shown::to(Kind::of(endpoint), call), endpoint, call, status, headers, request)
     }
 }
 

@@ -2,7 +2,7 @@
 //! The last usage wins. Text is set aside as it stood, for the case that nobody reports a usage.
 
 use super::bill::{Bill, is_written};
-use super::error_frame;
+use super::{Shown, error_frame};
 use crate::domain::{Usage, UsageSource};
 use crate::providers::kept::TextLog;
 use crate::providers::openai::{Kind, usage};
@@ -23,8 +23,7 @@ pub(super) struct Stream {
 #[derive(Debug)]
 struct Story {
     bill: Bill,
-    /// The client did not ask for the usage.
-    hide: bool,
+    shown: Shown,
     usage: Option<Usage>,
     /// The usage is the final one.
     is_final: bool,
@@ -47,10 +46,10 @@ enum Verdict {
 }
 
 impl Stream {
-    pub(super) fn new(bill: Bill, hide: bool) -> Self {
+    pub(super) fn new(bill: Bill, shown: Shown) -> Self {
         let story = Story {
             bill,
-            hide,
+            shown,
             usage: None,
             is_final: false,
             text: TextLog::default(),
@@ -182,10 +181,11 @@ impl Story {
             self.usage = usage;
             self.is_final |= is_usage_chunk;
         }
-        match self.hide {
-            false => Verdict::Keep,
-            true if is_usage_chunk => Verdict::Drop,
-            true => Verdict::Cut(removal(data, &member)),
+        match self.shown {
+            Shown::All => Verdict::Keep,
+            Shown::AtEnd if is_usage_chunk => Verdict::Keep,
+            Shown::Nothing if is_usage_chunk => Verdict::Drop,
+            Shown::AtEnd | Shown::Nothing => Verdict::Cut(removal(data, &member)),
         }
     }
 
