@@ -4,8 +4,9 @@ use crate::admin::{self, AdminState};
 use crate::clock::SystemClock;
 use crate::config::{Config, Durability, Unpriced};
 use crate::counters::MemoryCounters;
+use crate::credentials::HostCredentials;
 use crate::domain::time::Clock;
-use crate::domain::{UnixMillis, Window};
+use crate::domain::{Setting, UnixMillis, Window};
 use crate::gateway::{self, Gateway, GatewaySettings, KeyExpiry, Ports};
 use crate::journal::{DrainSettings, Drainer, FileJournal, JournalSettings};
 use crate::ledger::Journal;
@@ -74,7 +75,10 @@ pub fn serve(config: &Config) -> anyhow::Result<()> {
     let (expiry, expired) = KeyExpiry::channel();
     let keys: Arc<dyn KeyStore> = store.clone();
     runtime.spawn(gateway::expire_keys(expired, keys, loader.clone(), clock.clone()));
-    runtime.spawn(poll(loader.clone(), config.store.refresh_interval, metrics.clone()));
+    let host = Arc::new(HostCredentials::new(config.host.clone(), clock.clone()));
+    let wanted = Wanted { loader: loader.clone(), host: host.clone() };
+    runtime.block_on(wanted.look());
+    runtime.spawn(poll(loader.clone(), wanted.clone(), config.store.refresh_interval, metrics.clone()));
     runtime.spawn(sweep(counters.clone(), clock.clone()));
 
     let readiness = Arc::new(Ready { store: store.clone(), journal: journal.clone() });
@@ -87,6 +91,7 @@ pub fn serve(config: &Config) -> anyhow::Result<()> {
         clock: clock.clone(),
         metrics: metrics.clone(),
         expiry,
+        ambient: host.clone(),
         readiness: readiness.clone(),
         request_log: request_log.clone(),
     };
@@ -100,7 +105,7 @@ pub fn serve(config: &Config) -> anyhow::Result<()> {
         Arc::new(scrape(metrics, journal, counters.clone(), loader.clone(), Box::new(dropped_lines)));
     let router = admin::router(AdminState {
         store,
-        refresh: Arc::new(RefreshNow(loader)),
+        refresh: Arc::new(RefreshNow(wanted)),
         counters,
         clock,
         schemas: AdminState::built_in_schemas,
@@ -247,7 +252,7 @@ async fn seed(
 }
 
 /// Looks for configuration that somebody else changed.
-async fn poll(loader: Arc<Loader>, every: Duration, metrics: Arc<Metrics>) {
+async fn poll(loader: Arc<Loader>, wanted: Wanted, every: Duration, metrics: Arc<Metrics>) {
     let mut ticks = tokio::time::interval(every.max(Duration::from_millis(50)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -256,6 +261,7 @@ async fn poll(loader: Arc<Loader>, every: Duration, metrics: Arc<Metrics>) {
             metrics.store_failed();
             tracing::warn!(%error, "the configuration could not be refreshed; requests use the last one");
         }
+        wanted.look().await;
     }
 }
 
@@ -334,14 +340,34 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
 }
 
 /// A change is visible to requests before it is answered.
-struct RefreshNow(Arc<Loader>);
+struct RefreshNow(Wanted);
+
+/// The host's credentials are fetched as soon as a setting has none of its own, and never before.
+#[derive(Clone)]
+struct Wanted {
+    loader: Arc<Loader>,
+    host: Arc<HostCredentials>,
+}
+
+impl Wanted {
+    async fn look(&self) {
+        let snapshot = self.loader.current();
+        let ambient = |setting: &Arc<Setting>| {
+            providers::by_name(&setting.provider).is_some_and(|provider| provider.is_ambient(setting))
+        };
+        if snapshot.iter_settings().any(ambient) {
+            self.host.start().await;
+        }
+    }
+}
 
 #[async_trait]
 impl admin::Refresh for RefreshNow {
     async fn refresh(&self) {
-        if let Err(error) = self.0.refresh().await {
+        if let Err(error) = self.0.loader.refresh().await {
             tracing::warn!(%error, "a change is stored but not yet visible to requests");
         }
+        self.0.look().await;
     }
 }
 

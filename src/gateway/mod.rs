@@ -36,6 +36,7 @@ use crate::domain::time::Clock;
 use crate::ledger::{Journal, Settle};
 use crate::limits::Counters;
 use crate::metering::Pricing;
+use crate::providers::Ambient;
 use crate::snapshot::Snapshot;
 use crate::telemetry::{InFlight as Underway, Metrics, RequestLog};
 use arc_swap::ArcSwap;
@@ -61,6 +62,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
     pub expiry: KeyExpiry,
+    /// The host's own credentials, for settings without any.
+    pub ambient: Arc<dyn Ambient>,
     pub readiness: Arc<dyn Readiness>,
     /// `None` = requests leave no line.
     pub request_log: Option<Arc<RequestLog>>,

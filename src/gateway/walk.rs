@@ -79,7 +79,7 @@ async fn serve(
         Ok(deadline) => deadline,
         Err(error) => return refuse(g, session, &arrival, who, error).await,
     };
-    let key = match identify(g, session) {
+    let key = match identify(g, session, &*provider) {
         Ok(key) => key,
         Err(error) => return refuse(g, session, &arrival, who, error).await,
     };
@@ -117,8 +117,10 @@ async fn serve(
 }
 
 /// The key that the client presents.
-fn identify(g: &Gateway, session: &Session) -> Result<Arc<Key>, GatewayError> {
-    let raw = credential::presented_key(&session.req_header().headers).ok_or(GatewayError::NoKey)?;
+fn identify(g: &Gateway, session: &Session, provider: &dyn Provider) -> Result<Arc<Key>, GatewayError> {
+    let headers = &session.req_header().headers;
+    let signed = || credential::signing_key(headers, provider.signing_service()?);
+    let raw = credential::presented_key(headers).or_else(signed).ok_or(GatewayError::NoKey)?;
     let snapshot = g.ports.snapshot.load();
     snapshot.key(&digest::digest(raw)).cloned().ok_or(GatewayError::UnknownKey)
 }
@@ -208,6 +210,7 @@ impl Serving<'_> {
     ) -> Exchanged {
         let (g, planned) = (self.g, self.planned);
         let client = session.req_header();
+        let ambient = if planned.provider.is_ambient(&planned.setting) { g.ports.ambient.current() } else { None };
         let prepared = planned.provider.prepare(&Prepare {
             endpoint: &planned.endpoint,
             call: &planned.call,
@@ -215,15 +218,16 @@ impl Serving<'_> {
             headers: &client.headers,
             query: client.uri.query(),
             body: self.request,
-            ambient: None,
+            ambient: ambient.as_deref(),
         });
         let outbound = match prepared {
             Ok(outbound) => outbound,
             Err(incomplete) => return self.unanswered(booking, GatewayError::IncompleteSetting(incomplete.entry)),
         };
         let configured = g.settings.base_urls.get(planned.provider.name());
-        let configured = configured.map_or(planned.provider.default_base_url(), |url| planned.provider.base_url(url));
-        let base_url = outbound.base_url.as_deref().unwrap_or(configured);
+        let configured = configured.map(|url| planned.provider.base_url(url)).or(outbound.public_url.as_deref());
+        let default = planned.provider.default_base_url();
+        let base_url = outbound.base_url.as_deref().or(configured).unwrap_or(default);
         let upstream = match g.upstreams.find(base_url).await {
             Ok(upstream) => upstream,
             Err(error) => {

@@ -8,8 +8,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
+pub mod bedrock;
 pub mod openai;
 mod price;
+#[cfg(test)]
+mod suite;
 
 pub use price::price;
 
@@ -79,6 +82,8 @@ pub struct Call {
     pub wants_usage: bool,
     /// The answer only acknowledges: what the work consumes is reported later, elsewhere.
     pub deferred: bool,
+    /// The service tier asked for, where a header may name it. Empty = none.
+    pub tier: Box<str>,
 }
 
 /// A body that cannot be served. `param` names the field when one is at fault.
@@ -113,6 +118,12 @@ pub struct AmbientCredentials {
     pub session_token: Option<Secret>,
 }
 
+/// Whoever keeps the host's credentials at hand.
+pub trait Ambient: Send + Sync + fmt::Debug {
+    /// The latest, without waiting; `None` when the host has none, or none yet.
+    fn current(&self) -> Option<Arc<AmbientCredentials>>;
+}
+
 /// What goes upstream. The gateway adds hygiene (hop-by-hop, host, length, encoding) to the client's headers.
 #[derive(Debug, Default)]
 pub struct Outbound {
@@ -122,6 +133,8 @@ pub struct Outbound {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Base URL when the setting or provider dictates one; else the configured one.
     pub base_url: Option<Box<str>>,
+    /// In place of the provider's default base URL, where the setting decides it; a configured one goes before it.
+    pub public_url: Option<Box<str>>,
     /// Path below the base URL where the body or the setting decides it; else the endpoint's.
     pub path: Option<Box<str>>,
     /// In place of the client's query; empty = none.
@@ -179,6 +192,14 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// # Errors
     /// The setting lacks something.
     fn prepare(&self, request: &Prepare<'_>) -> Result<Outbound, IncompleteSetting>;
+    /// The service in whose name clients sign, where they present their key as the access key id of a signature.
+    fn signing_service(&self) -> Option<&'static str> {
+        None
+    }
+    /// The setting has no credential: the host's own are to be kept at hand.
+    fn is_ambient(&self, _setting: &Setting) -> bool {
+        false
+    }
     /// The names that the price table may know a model by, best first, until one is taken (`true`).
     fn price_names(&self, model: &str, _setting: &Setting, take: &mut dyn FnMut(&str) -> bool) {
         take(model);
@@ -246,7 +267,7 @@ pub type Handle = Arc<dyn Provider>;
 
 /// All built-in providers.
 pub fn all() -> &'static [Handle] {
-    static ALL: LazyLock<Vec<Handle>> = LazyLock::new(|| vec![Arc::new(openai::OpenAi)]);
+    static ALL: LazyLock<Vec<Handle>> = LazyLock::new(|| vec![Arc::new(openai::OpenAi), Arc::new(bedrock::Bedrock)]);
     &ALL
 }
 

@@ -59,7 +59,7 @@ fn an_exchange_has_its_exact_cost() {
 
 #[test]
 fn the_provider_is_found_by_name_and_path() {
-    assert_eq!(all().len(), 1);
+    assert!(!all().is_empty());
     let (provider, tail) = by_path("/api/providers/openai/v1/chat/completions").expect("openai");
     assert_eq!((provider.name(), &*tail), ("openai", "/v1/chat/completions"));
     assert_eq!(provider.base_url("https://api.openai.com/v1/"), provider.default_base_url());
