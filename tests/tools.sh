@@ -35,10 +35,10 @@ debian() {
 fresh() { [ -f "$2/.stamp" ] && cmp -s "$1" "$2/.stamp"; }
 
 python_sdk() {
-    local requirements="tests/sdk/python/requirements-$1.txt" into="$tools/openai-$1"
+    local requirements="tests/sdk/python/requirements-$1.txt" into="$tools/${2:-openai-$1}"
     fresh "$requirements" "$into" && return
     rm -rf "$into"
-    say "installing $(grep -v '^#' "$requirements" | tr '\n' ' ')into .tools/openai-$1"
+    say "installing $(grep -v '^#' "$requirements" | tr '\n' ' ')into .tools/${2:-openai-$1}"
     python3 -m venv "$into"
     "$into/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
     cp "$requirements" "$into/.stamp"
@@ -67,8 +67,10 @@ sdk() {
     mkdir -p "$tools"
     python_sdk 1
     python_sdk 3
+    python_sdk bedrock bedrock
     own_node
     node_package node
+    node_package node-bedrock
     node_package aimock
 }
 

@@ -15,6 +15,8 @@
 )]
 
 mod architecture;
+mod bedrock;
+mod bedrock_clients;
 mod clients;
 mod outage;
 mod support;

@@ -22,6 +22,10 @@ pub fn auth(head: &Head, options: &Options) -> Auth {
     let Some(value) = head.header("authorization") else {
         return Auth::Missing;
     };
+    // Verified where the body is known too.
+    if value.starts_with("AWS4-HMAC-SHA256 ") && super::answer::is_bedrock(head) {
+        return Auth::Good;
+    }
     match value.strip_prefix("Bearer ") {
         Some(key) if !key.is_empty() && (options.keys.is_empty() || options.keys.iter().any(|have| have == key)) => {
             Auth::Good
@@ -43,6 +47,9 @@ pub fn head(head: &Head, options: &Options) -> Vec<String> {
     }
     if head.method == "POST" && head.framing == Framing::None && head.header("content-length").is_none() {
         found.push("neither content-length nor chunked".to_owned());
+    }
+    if super::answer::is_bedrock(head) && head.method == "POST" && head.header("content-type").is_none() {
+        found.push("no content-type".to_owned());
     }
     for (name, value) in &head.headers {
         if GATEWAY_HEADERS.contains(&name.as_str()) || name.starts_with("x-tollgate-") {

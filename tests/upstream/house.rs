@@ -13,6 +13,8 @@ use super::act::Act;
 pub struct Options {
     /// Accepted bearer tokens; empty = any, but one must be there.
     pub keys: Vec<String>,
+    /// Access key ids and secrets that may sign.
+    pub aws_keys: Vec<(String, String)>,
     /// Texts that must appear in no header and no body, such as the client's own key.
     pub forbidden: Vec<String>,
     /// Refuse what a gateway should have removed: encodings other than identity and hop-by-hop headers.
@@ -27,6 +29,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             keys: vec!["sk-upstream".to_owned()],
+            aws_keys: vec![("AKIDUPSTREAM".to_owned(), "upstream/secret+key".to_owned())],
             forbidden: Vec::new(),
             strict: false,
             record: 1_000,

@@ -132,7 +132,7 @@ async fn piecewise(
                 tokio::task::yield_now().await;
             }
         }
-        match strike(wire, act, sent, &mut pending, reply.streamed).await? {
+        match strike(wire, act, sent, &mut pending, reply).await? {
             Strike::Go => {}
             Strike::End(ended) => return Ok(ended),
             Strike::Finish => {
@@ -153,7 +153,7 @@ async fn piecewise(
         pending.clear();
         house.add(&house.count.pieces);
     }
-    match strike(wire, act, total, &mut pending, reply.streamed).await? {
+    match strike(wire, act, total, &mut pending, reply).await? {
         Strike::End(ended) => return Ok(ended),
         Strike::Go | Strike::Finish => {}
     }
@@ -170,13 +170,8 @@ enum Strike {
 }
 
 /// The fault that is due after `sent` pieces.
-async fn strike(
-    wire: &mut Wire,
-    act: &Act,
-    sent: usize,
-    pending: &mut Vec<u8>,
-    streamed: bool,
-) -> Result<Strike, Gone> {
+async fn strike(wire: &mut Wire, act: &Act, sent: usize, pending: &mut Vec<u8>, reply: &Reply) -> Result<Strike, Gone> {
+    let streamed = reply.streamed;
     match act.fault {
         Some(Fault::Close { after: Some(after) }) if sent == after => {
             wire.stream.write_all(pending).await?;
@@ -199,7 +194,10 @@ async fn strike(
             let error =
                 r#"{"error":{"message":"The server had an error.","type":"server_error","param":null,"code":null}}"#;
             let mut pieces = Pieces::default();
-            pieces.data(error);
+            match &reply.error_frame {
+                Some(bytes) => pieces.push(bytes),
+                None => pieces.data(error),
+            }
             frame(pending, pieces.bytes(), streamed);
             Ok(Strike::Finish)
         }

@@ -27,7 +27,9 @@ impl Setup {
     }
 
     pub async fn start_at(self, upstream_url: &str) -> Gateway {
-        let setup = self.env("TOLLGATE_PROVIDERS_OPENAI_BASE_URL", upstream_url);
+        let setup = ["OPENAI", "BEDROCK"]
+            .iter()
+            .fold(self, |setup, provider| setup.env(&format!("TOLLGATE_PROVIDERS_{provider}_BASE_URL"), upstream_url));
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut gateway = Gateway {
             dir,

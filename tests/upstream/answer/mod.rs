@@ -1,5 +1,6 @@
 //! What the upstream answers: one file per family of endpoints, as OpenAI's API reference describes them.
 
+mod bedrock;
 mod chat;
 mod completions;
 mod control;
@@ -14,6 +15,7 @@ use super::act::{Act, Commands};
 use super::reply::{Pieces, Reply};
 use super::request::{Body, Head};
 
+pub use bedrock::{error as aws_error, is_bedrock};
 pub use control::control;
 pub use files::binary;
 
@@ -29,6 +31,9 @@ pub fn is_json_endpoint(head: &Head) -> bool {
 }
 
 pub fn answer(head: &Head, body: &Body, call: &Commands<'_>, act: &Act, number: u64) -> Reply {
+    if is_bedrock(head) {
+        return bedrock::answer(head, body, act);
+    }
     if let Some(reply) = dictated(act) {
         return reply;
     }
