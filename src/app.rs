@@ -91,7 +91,7 @@ pub fn serve(config: &Config) -> anyhow::Result<()> {
         clock: clock.clone(),
         metrics: metrics.clone(),
         expiry,
-        ambient: host.clone(),
+        ambient: host,
         readiness: readiness.clone(),
         request_log: request_log.clone(),
     };
@@ -102,7 +102,7 @@ pub fn serve(config: &Config) -> anyhow::Result<()> {
     let (dropped_lines, requests) = (log_guard.dropped_lines(), request_log.clone());
     let dropped_lines = move || dropped_lines() + requests.as_ref().map_or(0, |log| log.dropped_lines());
     let scrape: Arc<dyn Fn() -> String + Send + Sync> =
-        Arc::new(scrape(metrics, journal, counters.clone(), loader.clone(), Box::new(dropped_lines)));
+        Arc::new(scrape(metrics, journal, counters.clone(), loader, Box::new(dropped_lines)));
     let router = admin::router(AdminState {
         store,
         refresh: Arc::new(RefreshNow(wanted)),

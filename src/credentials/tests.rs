@@ -111,7 +111,7 @@ async fn an_instance_is_asked_for_a_token_first() {
     let found = source::find(&variables(&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &url)])).await.unwrap();
     assert_eq!((&*found.credentials.access_key_id, found.from), ("ROLE", "instance"));
     assert_eq!(found.expiration, UnixMillis::parse_rfc3339("2026-11-21T18:00:00Z"));
-    let asked = asked.lock();
+    let asked = asked.lock().clone();
     assert_eq!(asked.len(), 3);
     assert!(asked[1..].iter().all(|head| head.contains("x-aws-ec2-metadata-token: imds-token\r\n")));
     let (broken, _) = service(&[("PUT", 403, "")]).await;

@@ -234,7 +234,7 @@ pub(super) fn response_head(
         }
         headers.append(name, value.clone());
     }
-    if let Some(id) = upstream.headers.get(REQUEST_ID) {
+    if let Some(id) = upstream_request_id(&upstream.headers) {
         headers.insert(UPSTREAM_REQUEST_ID, id.clone());
     }
     meter.head(&mut headers);
@@ -247,6 +247,14 @@ pub(super) fn response_head(
         Framing::Untouched | Framing::Open { .. } => {}
     }
     response(upstream.status, headers)
+}
+
+/// Where upstreams put their id of a request.
+const UPSTREAM_IDS: [HeaderName; 2] = [REQUEST_ID, HeaderName::from_static("x-amzn-requestid")];
+
+/// The upstream's own id of a request.
+pub(super) fn upstream_request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
+    UPSTREAM_IDS.into_iter().find_map(|name| headers.get(name))
 }
 
 /// A head of exactly these headers: names go out in the usual case.
@@ -294,6 +302,15 @@ mod tests {
         check("a b", false);
         check("", false);
         check("\"><script>", false);
+    }
+
+    #[test]
+    fn the_upstreams_id_is_found_under_each_of_its_names() {
+        for name in ["x-request-id", "x-amzn-requestid"] {
+            let headers = HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static("id-1"))]);
+            assert_eq!(upstream_request_id(&headers).map(HeaderValue::as_bytes), Some(&b"id-1"[..]), "{name}");
+        }
+        assert_eq!(upstream_request_id(&HeaderMap::new()), None);
     }
 
     #[test]

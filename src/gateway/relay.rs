@@ -111,7 +111,10 @@ pub(super) async fn relay(g: &Gateway, start: Start<'_>, answer: Answer, client:
         g,
         arrival,
         decoder: Decoder::of(headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes)),
-        upstream_request_id: headers.get(headers::REQUEST_ID).and_then(|v| v.to_str().ok()).unwrap_or_default().into(),
+        upstream_request_id: headers::upstream_request_id(headers)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or_default()
+            .into(),
         planned,
         price,
         booking: Some(booking),

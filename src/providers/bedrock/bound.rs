@@ -206,9 +206,8 @@ fn tool(tool: &[u8]) -> Reach {
             .iter()
             .any(|known| kind.starts_with(known.as_bytes()))
     };
-    let kinds = members(tool).filter(|m| m.is("type"));
-    let sound = kinds.map(|m| string(m.value).is_some_and(of_client)).all(|known| known);
-    if sound { Reach::Inside } else { Reach::Endless }
+    let mut kinds = members(tool).filter(|m| m.is("type"));
+    if kinds.all(|m| string(m.value).is_some_and(of_client)) { Reach::Inside } else { Reach::Endless }
 }
 
 fn converse_tool(tool: &[u8]) -> Reach {

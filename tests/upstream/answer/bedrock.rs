@@ -1,4 +1,9 @@
 //! AWS Bedrock's runtime: conversations and invocations of every family, unary and as event streams.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "members of JSON values that are made or looked at here, and lengths of what is written here"
+)]
 
 use base64::Engine as _;
 use serde_json::{Value, json};
@@ -48,12 +53,12 @@ fn reply(head: &Head, body: &Body, act: &Act) -> Reply {
             error(400, "ValidationException", "1 validation error detected: messages must not be null")
         }
         "converse" => Reply::json(200, ask.conversation().to_string()),
-        "converse-stream" => ask.stream(ask.conversation_events()),
+        "converse-stream" => ask.stream(&ask.conversation_events()),
         "invoke" | "invoke-with-response-stream" if !ask.is_sound_invocation() => {
             error(400, "ValidationException", "extraneous key or missing anthropic_version")
         }
         "invoke" => ask.invocation(),
-        "invoke-with-response-stream" => ask.stream(ask.chunks()),
+        "invoke-with-response-stream" => ask.stream(&ask.chunks()),
         "count-tokens" => Reply::json(200, json!({"inputTokens": ask.input()}).to_string()),
         _ => error(404, "UnknownOperationException", "There is no such operation."),
     }
@@ -285,7 +290,7 @@ impl Ask<'_> {
         parts.iter().map(chunk).collect()
     }
 
-    fn stream(&self, events: Vec<Vec<u8>>) -> Reply {
+    fn stream(&self, events: &[Vec<u8>]) -> Reply {
         let mut pieces = Pieces::default();
         events.iter().for_each(|event| pieces.push(event));
         let mut reply = Reply::events(pieces);

@@ -57,7 +57,7 @@ impl Bill {
 
     /// Usage, tier and chosen model of a conversation: of its whole answer, or of the event at its end.
     pub(super) fn converse(&mut self, text: &[u8]) {
-        let inner = |outer: &str, name: &str| Some(string(member(member(text, outer)?.value, name)?.value)?);
+        let inner = |outer: &str, name: &str| string(member(member(text, outer)?.value, name)?.value);
         if let Some(usage) = member(text, "usage") {
             self.own.overwrite(usage.value);
         }
@@ -94,7 +94,7 @@ impl Bill {
         };
         let asked = || Some(self.tier.clone()).filter(|tier| &**tier == "priority");
         let service_tier = self.served.clone().or_else(asked);
-        Reading { usage: Usage { service_tier, ..usage }, model: self.routed.clone(), truncated, ..Reading::default() }
+        Reading { usage: Usage { service_tier, ..usage }, model: self.routed.clone(), truncated }
     }
 
     /// As much as was reported before the end, and the rest counted.
