@@ -6,8 +6,9 @@ use crate::admin::{self, AdminState};
 use crate::clock::SystemClock;
 use crate::config::{Config, Durability, Unpriced};
 use crate::counters::MemoryCounters;
+use crate::credentials::HostCredentials;
 use crate::domain::time::Clock;
-use crate::domain::{UnixMillis, Window};
+use crate::domain::{Setting, UnixMillis, Window};
 use crate::gateway::{self, Gateway, GatewaySettings, KeyExpiry, Ports};
 use crate::journal::{DrainSettings, Drainer, FileJournal, Former, JournalSettings, Standing};
 use crate::ledger::Journal;
@@ -79,7 +80,10 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
     let (expiry, expired) = KeyExpiry::channel();
     let keys: Arc<dyn KeyStore> = store.clone();
     runtime.spawn(gateway::expire_keys(expired, keys, loader.clone(), clock.clone()));
-    runtime.spawn(poll(loader.clone(), config.store.refresh_interval, metrics.clone()));
+    let host = Arc::new(HostCredentials::new(config.host.clone(), clock.clone()));
+    let wanted = Wanted { loader: loader.clone(), host: host.clone() };
+    runtime.block_on(wanted.look());
+    runtime.spawn(poll(loader.clone(), wanted.clone(), config.store.refresh_interval, metrics.clone()));
     runtime.spawn(sweep(counters.clone(), clock.clone()));
     if config.events.retention > 0 {
         let events: Arc<dyn EventStore> = store.clone();
@@ -97,6 +101,7 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
         metrics: metrics.clone(),
         expiry,
         objects: store.clone(),
+        ambient: host,
         readiness: readiness.clone(),
         request_log: request_log.clone(),
     };
@@ -119,7 +124,7 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
     let before = former.map(|former| Before { former: Mutex::new(Some(former)), books, runtime });
     let router = admin::router(AdminState {
         store,
-        refresh: Arc::new(RefreshNow(loader)),
+        refresh: Arc::new(RefreshNow(wanted)),
         counters: counters.clone(),
         clock,
         schemas: AdminState::built_in_schemas,
@@ -290,7 +295,7 @@ async fn seed(
 }
 
 /// Looks for configuration that somebody else changed.
-async fn poll(loader: Arc<Loader>, every: Duration, metrics: Arc<Metrics>) {
+async fn poll(loader: Arc<Loader>, wanted: Wanted, every: Duration, metrics: Arc<Metrics>) {
     let mut ticks = tokio::time::interval(every.max(Duration::from_millis(50)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -299,6 +304,7 @@ async fn poll(loader: Arc<Loader>, every: Duration, metrics: Arc<Metrics>) {
             metrics.store_failed();
             tracing::warn!(%error, "the configuration could not be refreshed; requests use the last one");
         }
+        wanted.look().await;
     }
 }
 
@@ -379,14 +385,34 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
 }
 
 /// A change is visible to requests before it is answered.
-struct RefreshNow(Arc<Loader>);
+struct RefreshNow(Wanted);
+
+/// The host's credentials are fetched as soon as a setting has none of its own, and never before.
+#[derive(Clone)]
+struct Wanted {
+    loader: Arc<Loader>,
+    host: Arc<HostCredentials>,
+}
+
+impl Wanted {
+    async fn look(&self) {
+        let snapshot = self.loader.current();
+        let ambient = |setting: &Arc<Setting>| {
+            providers::by_name(&setting.provider).is_some_and(|provider| provider.is_ambient(setting))
+        };
+        if snapshot.iter_settings().any(ambient) {
+            self.host.start().await;
+        }
+    }
+}
 
 #[async_trait]
 impl admin::Refresh for RefreshNow {
     async fn refresh(&self) {
-        if let Err(error) = self.0.refresh().await {
+        if let Err(error) = self.0.loader.refresh().await {
             tracing::warn!(%error, "a change is stored but not yet visible to requests");
         }
+        self.0.look().await;
     }
 }
 

@@ -16,6 +16,7 @@
 //! | 3 | `journal` | `ledger::Journal` in files: append, drain, recover |
 //! | 3 | `store` | ports to the durable store, SQLite, sealing |
 //! | 3 | `clock` | the wall clock |
+//! | 3 | `credentials` | what the host itself is given: environment, profile, container, instance |
 //! | 3 | `telemetry` | metrics and logs |
 //! | 2 | `snapshot` | the immutable picture that requests read |
 //! | 2 | `auth` | key from headers, its verdict |
@@ -52,6 +53,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod counters;
+pub mod credentials;
 pub mod domain;
 pub mod gateway;
 pub mod journal;

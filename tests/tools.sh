@@ -69,8 +69,10 @@ sdk() {
     python_sdk 3 openai-3
     python_sdk anthropic-0 anthropic-0
     python_sdk anthropic-2 anthropic-2
+    python_sdk bedrock bedrock
     own_node
     node_package node
+    node_package node-bedrock
     node_package aimock
 }
 

@@ -7,6 +7,7 @@ use super::value::{ByteSize, Durability, Unpriced, Value};
 use super::{Config, Providers};
 use crate::domain::{BudgetMode, Network, Secret};
 use crate::telemetry::{LogFormat, LogLevel};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -246,5 +247,6 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Config> {
         providers: Providers(providers),
         telemetry: telemetry?,
         debug: debug?,
+        host: BTreeMap::new(),
     })
 }

@@ -157,7 +157,8 @@ pub(super) const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-reques
 pub(super) const CUSTOM_EVENT_ID: HeaderName = HeaderName::from_static("x-custom-event-id");
 pub(super) const METADATA: HeaderName = HeaderName::from_static("x-metadata");
 /// Where upstreams put their id of a request.
-const UPSTREAM_IDS: [HeaderName; 2] = [REQUEST_ID, HeaderName::from_static("request-id")];
+const UPSTREAM_IDS: [HeaderName; 3] =
+    [REQUEST_ID, HeaderName::from_static("request-id"), HeaderName::from_static("x-amzn-requestid")];
 const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
 const EVENT_ID: HeaderName = HeaderName::from_static("x-tollgate-event-id");
 const PROVIDER: HeaderName = HeaderName::from_static("x-tollgate-provider");
@@ -328,6 +329,15 @@ mod tests {
         check("a b", false);
         check("", false);
         check("\"><script>", false);
+    }
+
+    #[test]
+    fn the_upstreams_id_is_found_under_each_of_its_names() {
+        for name in ["x-request-id", "x-amzn-requestid"] {
+            let headers = HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static("id-1"))]);
+            assert_eq!(upstream_request_id(&headers).map(HeaderValue::as_bytes), Some(&b"id-1"[..]), "{name}");
+        }
+        assert_eq!(upstream_request_id(&HeaderMap::new()), None);
     }
 
     #[test]

@@ -40,6 +40,7 @@ use crate::domain::{BudgetMode, Network};
 use crate::ledger::{Journal, Settle};
 use crate::limits::Counters;
 use crate::metering::Pricing;
+use crate::providers::Ambient;
 use crate::snapshot::Snapshot;
 use crate::store::ObjectStore;
 use crate::telemetry::{InFlight as Underway, Metrics, RequestLog};
@@ -68,6 +69,8 @@ pub struct Ports {
     pub expiry: KeyExpiry,
     /// Whose a provider's objects are.
     pub objects: Arc<dyn ObjectStore>,
+    /// The host's own credentials, for settings without any.
+    pub ambient: Arc<dyn Ambient>,
     pub readiness: Arc<dyn Readiness>,
     /// `None` = requests leave no line.
     pub request_log: Option<Arc<RequestLog>>,

@@ -85,7 +85,7 @@ async fn serve(
         Ok(deadline) => deadline,
         Err(error) => return refuse(g, session, &arrival, who, error).await,
     };
-    let key = match identify(g, session) {
+    let key = match identify(g, session, &*provider) {
         Ok(key) => key,
         Err(error) => return refuse(g, session, &arrival, who, error).await,
     };
@@ -141,8 +141,10 @@ async fn serve(
 }
 
 /// The key that the client presents.
-fn identify(g: &Gateway, session: &Session) -> Result<Arc<Key>, GatewayError> {
-    let raw = credential::presented_key(&session.req_header().headers).ok_or(GatewayError::NoKey)?;
+fn identify(g: &Gateway, session: &Session, provider: &dyn Provider) -> Result<Arc<Key>, GatewayError> {
+    let headers = &session.req_header().headers;
+    let signed = || credential::signing_key(headers, provider.signing_service()?);
+    let raw = credential::presented_key(headers).or_else(signed).ok_or(GatewayError::NoKey)?;
     let snapshot = g.ports.snapshot.load();
     snapshot.key(&digest::digest(raw)).cloned().ok_or(GatewayError::UnknownKey)
 }
@@ -247,6 +249,7 @@ impl Serving<'_> {
     ) -> Exchanged {
         let (g, planned) = (self.g, self.planned);
         let client = session.req_header();
+        let ambient = if planned.provider.is_ambient(&planned.setting) { g.ports.ambient.current() } else { None };
         let prepared = planned.provider.prepare(&Prepare {
             endpoint: &planned.endpoint,
             call: &planned.call,
@@ -254,16 +257,16 @@ impl Serving<'_> {
             headers: &client.headers,
             query: client.uri.query(),
             body: self.request,
-            ambient: None,
+            ambient: ambient.as_deref(),
         });
         let outbound = match prepared {
             Ok(outbound) => outbound,
             Err(incomplete) => return self.unanswered(booking, GatewayError::IncompleteSetting(incomplete.entry)),
         };
         let configured = g.settings.base_urls.get(planned.provider.name()).map(|url| &**url);
-        let base_url = match &outbound.base_url {
-            Some(dictated) => Ok(Cow::Borrowed(&**dictated)),
-            None => providers::base_url(&*planned.provider, configured, &planned.setting),
+        let base_url = match (&outbound.base_url, configured, &outbound.public_url) {
+            (Some(dictated), ..) | (None, None, Some(dictated)) => Ok(Cow::Borrowed(&**dictated)),
+            _ => providers::base_url(&*planned.provider, configured, &planned.setting),
         };
         let base_url = match base_url {
             Ok(base_url) => base_url,

@@ -11,6 +11,7 @@ use std::sync::{Arc, LazyLock};
 pub mod anthropic;
 pub mod azure;
 mod base_url;
+pub mod bedrock;
 pub mod deepinfra;
 mod kept;
 mod open_models;
@@ -98,6 +99,8 @@ pub struct Call {
     pub more_models: Box<[Box<str>]>,
     /// A context beyond the model's usual one is switched on.
     pub long_context: bool,
+    /// The service tier asked for, where a header may name it. Empty = none.
+    pub tier: Box<str>,
 }
 
 /// A body that cannot be served. `param` names the field when one is at fault.
@@ -132,6 +135,12 @@ pub struct AmbientCredentials {
     pub session_token: Option<Secret>,
 }
 
+/// Whoever keeps the host's credentials at hand.
+pub trait Ambient: Send + Sync + fmt::Debug {
+    /// The latest, without waiting; `None` when the host has none, or none yet.
+    fn current(&self) -> Option<Arc<AmbientCredentials>>;
+}
+
 /// What goes upstream. The gateway adds hygiene (hop-by-hop, host, length, encoding) to the client's headers.
 #[derive(Debug, Default)]
 pub struct Outbound {
@@ -141,6 +150,8 @@ pub struct Outbound {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Base URL when the setting or provider dictates one; else the configured one.
     pub base_url: Option<Box<str>>,
+    /// In place of the provider's default base URL, where the setting decides it; a configured one goes before it.
+    pub public_url: Option<Box<str>>,
     /// Path below the base URL where the body or the setting decides it; else the endpoint's.
     pub path: Option<Box<str>>,
     /// In place of the client's query; empty = none.
@@ -226,6 +237,14 @@ pub trait Provider: Send + Sync + fmt::Debug {
     }
     /// The answer lists the objects of everybody who uses the credential.
     fn lists_objects(&self, _endpoint: &Endpoint) -> bool {
+        false
+    }
+    /// The service in whose name clients sign, where they present their key as the access key id of a signature.
+    fn signing_service(&self) -> Option<&'static str> {
+        None
+    }
+    /// The setting has no credential: the host's own are to be kept at hand.
+    fn is_ambient(&self, _setting: &Setting) -> bool {
         false
     }
     /// The names that the price table may know a model by, best first, until one is taken (`true`).
@@ -346,6 +365,7 @@ pub fn all() -> &'static [Handle] {
             Arc::new(openai::OpenAi),
             Arc::new(anthropic::Anthropic),
             Arc::new(azure::Azure),
+            Arc::new(bedrock::Bedrock),
             Arc::new(deepinfra::DeepInfra),
             Arc::new(vllm::Vllm),
         ]

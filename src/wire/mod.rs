@@ -1,6 +1,7 @@
-//! Framing on bytes: server-sent events, JSON text, multipart forms. Knows no provider and no meaning,
+//! Framing on bytes: server-sent events, AWS event streams, JSON text, multipart forms. Knows no provider and no meaning,
 //! keeps every byte that it is not told to change, and never fails: what it cannot follow it leaves alone.
 
+pub mod event_stream;
 pub mod form;
 pub mod json_edit;
 pub mod json_walk;

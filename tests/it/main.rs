@@ -16,6 +16,8 @@
 
 mod anthropic;
 mod architecture;
+mod bedrock;
+mod bedrock_clients;
 mod clients;
 mod dialects;
 mod outage;

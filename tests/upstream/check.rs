@@ -34,6 +34,10 @@ pub fn auth(head: &Head, options: &Options) -> Auth {
         let is_open = options.api == Api::Vllm && options.keys.is_empty();
         return if is_open { Auth::Good } else { Auth::Missing };
     };
+    // Verified where the body is known too.
+    if value.starts_with("AWS4-HMAC-SHA256 ") && super::answer::is_bedrock(head) {
+        return Auth::Good;
+    }
     let key = if own == "authorization" { value.strip_prefix("Bearer ") } else { Some(value) };
     match key {
         Some(key) if !key.is_empty() && (options.keys.is_empty() || options.keys.iter().any(|have| have == key)) => {
@@ -57,6 +61,9 @@ pub fn head(head: &Head, options: &Options) -> Vec<String> {
     }
     if head.method == "POST" && head.framing == Framing::None && head.header("content-length").is_none() {
         found.push("neither content-length nor chunked".to_owned());
+    }
+    if super::answer::is_bedrock(head) && head.method == "POST" && head.header("content-type").is_none() {
+        found.push("no content-type".to_owned());
     }
     for (name, value) in &head.headers {
         let foreign = CREDENTIALS.contains(&name.as_str()) && name != own;

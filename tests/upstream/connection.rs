@@ -14,6 +14,7 @@ use super::house::{House, Seen};
 use super::play::{self, Ended};
 use super::reply::Reply;
 use super::request::{Body, Framing, Head, RequestError, Wire};
+use super::sigv4;
 
 pub async fn serve(stream: TcpStream, house: Arc<House>) {
     let connection = house.add(&house.count.connections);
@@ -123,6 +124,11 @@ fn judge(house: &House, head: &Head, body: &Body, queued: Option<Act>, place: Pl
         house.add(&house.count.violations);
         let message = format!("the upstream refuses: {}", violations.join(", "));
         return (answer::refusal(api, 400, "upstream_check", &message), Act::default());
+    }
+    if answer::is_bedrock(head)
+        && let Some(fault) = sigv4::fault(head, body, &house.options)
+    {
+        return (answer::aws_error(403, "InvalidSignatureException", fault), Act::default());
     }
     if check::auth(head, &house.options) != Auth::Good {
         return (answer::refusal(api, 401, "invalid_api_key", "Unknown API key."), Act::default());

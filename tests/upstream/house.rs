@@ -27,6 +27,8 @@ pub struct Options {
     pub api: Api,
     /// Accepted credentials; empty = any, but one must be there (where the API has any).
     pub keys: Vec<String>,
+    /// Access key ids and secrets that may sign.
+    pub aws_keys: Vec<(String, String)>,
     /// Texts that must appear in no header and no body, such as the client's own key.
     pub forbidden: Vec<String>,
     /// Refuse what a gateway should have removed: encodings other than identity and hop-by-hop headers.
@@ -42,6 +44,7 @@ impl Default for Options {
         Options {
             api: Api::default(),
             keys: vec!["sk-upstream".to_owned()],
+            aws_keys: vec![("AKIDUPSTREAM".to_owned(), "upstream/secret+key".to_owned())],
             forbidden: Vec::new(),
             strict: false,
             record: 1_000,

@@ -132,7 +132,7 @@ async fn piecewise(
                 tokio::task::yield_now().await;
             }
         }
-        match strike(wire, house, act, sent, &mut pending, reply.streamed).await? {
+        match strike(wire, house, act, sent, &mut pending, reply).await? {
             Strike::Go => {}
             Strike::End(ended) => return Ok(ended),
             Strike::Finish => {
@@ -153,7 +153,7 @@ async fn piecewise(
         pending.clear();
         house.add(&house.count.pieces);
     }
-    match strike(wire, house, act, total, &mut pending, reply.streamed).await? {
+    match strike(wire, house, act, total, &mut pending, reply).await? {
         Strike::End(ended) => return Ok(ended),
         Strike::Go | Strike::Finish => {}
     }
@@ -176,8 +176,9 @@ async fn strike(
     act: &Act,
     sent: usize,
     pending: &mut Vec<u8>,
-    streamed: bool,
+    reply: &Reply,
 ) -> Result<Strike, Gone> {
+    let streamed = reply.streamed;
     match act.fault {
         Some(Fault::Close { after: Some(after) }) if sent == after => {
             wire.stream.write_all(pending).await?;
@@ -198,7 +199,10 @@ async fn strike(
         }
         Some(Fault::ErrorFrame { after }) if sent == after => {
             let mut pieces = Pieces::default();
-            error_frame(house.options.api, &mut pieces);
+            match &reply.error_frame {
+                Some(bytes) => pieces.push(bytes),
+                None => error_frame(house.options.api, &mut pieces),
+            }
             frame(pending, pieces.bytes(), streamed);
             Ok(Strike::Finish)
         }

@@ -78,6 +78,8 @@ pub struct Reply {
     pub body: Pieces,
     /// Sent chunked rather than with a length.
     pub streamed: bool,
+    /// What an error in the middle of the stream looks like, where it is not a server-sent event.
+    pub error_frame: Option<Vec<u8>>,
 }
 
 impl Reply {
@@ -89,6 +91,7 @@ impl Reply {
             headers: Vec::new(),
             body: Pieces::whole(json.into_bytes()),
             streamed: false,
+            error_frame: None,
         }
     }
 

@@ -28,7 +28,9 @@ impl Setup {
     }
 
     pub async fn start_at(self, upstream_url: &str) -> Gateway {
-        let setup = self.env("TOLLGATE_PROVIDERS_OPENAI_BASE_URL", upstream_url);
+        let setup = ["OPENAI", "BEDROCK"]
+            .iter()
+            .fold(self, |setup, provider| setup.env(&format!("TOLLGATE_PROVIDERS_{provider}_BASE_URL"), upstream_url));
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut gateway = Gateway {
             dir: Arc::new(dir),
@@ -133,7 +135,15 @@ impl Gateway {
         let (proxy, admin) = both.await.expect("the gateway starts");
         self.proxy = format!("http://{proxy}");
         self.admin = format!("http://{admin}");
-        for base in [&self.proxy, &self.admin] {
+        // A listener with a certificate of its own has no words for this client.
+        let has_tls = |listener: &str| {
+            let name = format!("TOLLGATE_{listener}_TLS_CERT");
+            self.setup.env.iter().any(|(known, _)| *known == name)
+        };
+        for (listener, base) in [("PROXY", &self.proxy), ("ADMIN", &self.admin)] {
+            if has_tls(listener) {
+                continue;
+            }
             let (http, ready) = (&self.http, &format!("{base}/readyz"));
             super::eventually("the gateway is ready", || async {
                 http.get(ready).send().await.is_ok_and(|r| r.status() == 200)

@@ -3,6 +3,7 @@
 
 mod anthropic;
 mod azure;
+mod bedrock;
 mod chat;
 mod completions;
 mod control;
@@ -19,6 +20,7 @@ use super::house::Api;
 use super::reply::{Pieces, Reply};
 use super::request::{Body, Head};
 
+pub use bedrock::{error as aws_error, is_bedrock};
 pub use control::control;
 pub use files::binary;
 
@@ -49,6 +51,9 @@ fn tail(api: Api, head: &Head) -> Option<&str> {
 
 pub fn answer(api: Api, head: &Head, body: &Body, call: &Commands<'_>, act: &Act, number: u64) -> Reply {
     let mut ask = Ask { api, head, body, call, act, number, answers_as: act.answers_as.clone() };
+    if is_bedrock(head) {
+        return bedrock::answer(head, body, act);
+    }
     if api == Api::Anthropic {
         return Reply { api, ..anthropic::answer(&ask) };
     }
