@@ -132,7 +132,7 @@ pub(super) async fn admit(
     }
 }
 
-fn price_of(g: &Gateway, planned: &Planned, arrival: &Arrival) -> Option<Price> {
+pub(super) fn price_of(g: &Gateway, planned: &Planned, arrival: &Arrival) -> Option<Price> {
     if planned.endpoint.billing != Billing::Usage || planned.call.deferred {
         return None;
     }

@@ -5,6 +5,7 @@
 //! deciding what to do with it, and costs less CPU than a wrapped session.
 
 use super::upstreams::Upstream;
+use crate::providers::UploadReader;
 use crate::telemetry::ConnectionState;
 use bytes::Bytes;
 use pingora::http::RequestHeader;
@@ -21,12 +22,12 @@ use tokio::time::Instant;
 const MOST_STALE: usize = 3;
 
 /// What is sent.
-#[derive(Debug)]
-pub(super) enum Payload {
+pub(super) enum Payload<'a> {
     Whole(Bytes),
-    /// Read from the client while it is sent; at most `limit` bytes.
+    /// Taken from the client while it is sent, and shown to `reader` as it passes; at most `limit` bytes.
     Streamed {
         limit: u64,
+        reader: Option<&'a mut dyn UploadReader>,
     },
 }
 
@@ -80,7 +81,7 @@ pub(super) async fn forward(
     connector: &Connector,
     upstream: &Upstream,
     head: RequestHeader,
-    payload: Payload,
+    payload: Payload<'_>,
     client: &mut Session,
     patience: Patience,
     count: &(dyn Fn(ConnectionState) + Send + Sync),
@@ -100,8 +101,8 @@ pub(super) async fn forward(
             }
             Err(Fault::ClientGone { sent: sent.load(Ordering::Relaxed) })
         }
-        Payload::Streamed { limit } => {
-            let mut exchange = std::pin::pin!(streamed(connector, upstream, head, limit, client, count));
+        Payload::Streamed { limit, reader } => {
+            let mut exchange = std::pin::pin!(streamed(connector, upstream, head, limit, reader, client, count));
             tokio::select! {
                 biased;
                 answer = exchange.as_mut() => answer,
@@ -147,6 +148,7 @@ async fn streamed(
     upstream: &Upstream,
     head: RequestHeader,
     limit: u64,
+    mut reader: Option<&mut dyn UploadReader>,
     client: &mut Session,
     count: &(dyn Fn(ConnectionState) + Send + Sync),
 ) -> Result<Answer, Fault> {
@@ -161,6 +163,9 @@ async fn streamed(
         total = total.saturating_add(piece.len() as u64);
         if total > limit {
             return Err(Fault::TooLarge { limit });
+        }
+        if let Some(reader) = &mut reader {
+            reader.push(&piece);
         }
         if session.write_request_body(piece, false).await.is_err() {
             refused_early = true;

@@ -322,6 +322,7 @@ impl Relay<'_> {
             status,
             ending,
             reading,
+            also: self.meter.also(),
             upstream_request_id: std::mem::take(&mut self.upstream_request_id),
             response_log: self.log.take(),
         };

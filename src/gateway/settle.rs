@@ -30,9 +30,16 @@ pub(super) fn opening(
 ) -> Event {
     let mut usage = Usage::default();
     if planned.endpoint.billing == Billing::Usage {
-        // About four bytes of JSON to a token.
-        usage.in_text = body_len as u64 / 4;
         usage.source = UsageSource::Estimated;
+        match planned.call.media.as_deref() {
+            // About four bytes of JSON to a token.
+            None => usage.in_text = body_len as u64 / 4,
+            Some(media) => {
+                usage.in_text = media.prompt_bytes / 4;
+                usage.characters = media.characters;
+                usage.audio_millis = media.audio_millis;
+            }
+        }
     }
     Event {
         id: arrival.event_id,
@@ -66,6 +73,8 @@ pub(super) struct Outcome {
     pub(super) status: u16,
     pub(super) ending: Ending,
     pub(super) reading: Reading,
+    /// Work of other models.
+    pub(super) also: Vec<(Box<str>, Usage)>,
     pub(super) upstream_request_id: Box<str>,
     pub(super) response_log: Option<Box<RawValue>>,
 }
@@ -97,8 +106,15 @@ pub(super) fn close(
     arrival: &Arrival,
 ) -> Booked {
     let price = price_of_answer(planned, admitted_price, &outcome.reading, ports, arrival);
-    let cost = price.as_ref().map_or(Money::ZERO, |p| p.cost(&outcome.reading.usage));
-    let flags = flags(planned.endpoint.billing, price.is_some(), &outcome);
+    let own = price.as_ref().map_or(Money::ZERO, |p| p.cost(&outcome.reading.usage));
+    let others: Vec<Option<Money>> = outcome
+        .also
+        .iter()
+        .map(|(model, usage)| price_of_model(planned, model, ports, arrival).map(|p| p.cost(usage)))
+        .collect();
+    let cost = others.iter().flatten().fold(own, |sum, cost| sum.saturating_add(*cost));
+    let priced = price.is_some() && others.iter().all(Option::is_some);
+    let flags = flags(planned.endpoint.billing, priced, &outcome);
     let usage = outcome.reading.usage;
     let known_flags = flags.clone();
     booking.learn(|event| {
@@ -146,6 +162,10 @@ fn price_of_answer(
         }
         _ => admitted.cloned(),
     }
+}
+
+fn price_of_model(planned: &Planned, model: &str, ports: &Ports, arrival: &Arrival) -> Option<Price> {
+    providers::price(&ports.pricing, &*planned.provider, &planned.setting, None, model, arrival.now)
 }
 
 /// A body as the event keeps it: JSON as it is, anything else as `{"data": base64}`, cut to `limit` bytes.
