@@ -8,25 +8,25 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use tokio::process::{Child, Command};
 
-fn project(path: &str) -> PathBuf {
+pub(crate) fn project(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 /// A file that `make sdk-tools` installs.
-fn tool(path: &str) -> PathBuf {
+pub(crate) fn tool(path: &str) -> PathBuf {
     let file = project(".tools").join(path);
     assert!(file.exists(), "{} is missing: run `make sdk-tools`", file.display());
     file
 }
 
 /// The Node.js that is used for everything: the one in the tools when the machine's own is too old.
-fn node() -> PathBuf {
+pub(crate) fn node() -> PathBuf {
     let own = project(".tools/nodejs/bin/node");
     if own.exists() { own } else { PathBuf::from("node") }
 }
 
 /// Runs a check to its end; it prints a line for each case and says how many passed.
-async fn check(mut command: Command) {
+pub(crate) async fn check(mut command: Command) {
     let output = command.stdin(Stdio::null()).output().await.expect("the check starts");
     let told = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{told}");

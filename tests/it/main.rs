@@ -16,6 +16,7 @@
 
 mod architecture;
 mod clients;
+mod media;
 mod outage;
 mod support;
 #[path = "../upstream/mod.rs"]
