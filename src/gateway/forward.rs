@@ -102,11 +102,15 @@ pub(super) async fn forward(
             Err(Fault::ClientGone { sent: sent.load(Ordering::Relaxed) })
         }
         Payload::Streamed { limit, reader } => {
-            let mut exchange = std::pin::pin!(streamed(connector, upstream, head, limit, reader, client, count));
+            let sent = AtomicBool::new(false);
+            let upload = Upload { limit, reader, sent: &sent };
+            let mut exchange = std::pin::pin!(streamed(connector, upstream, head, upload, client, count));
             tokio::select! {
                 biased;
                 answer = exchange.as_mut() => answer,
-                () = tokio::time::sleep_until(patience.deadline) => Err(Fault::Timeout { sent: true }),
+                () = tokio::time::sleep_until(patience.deadline) => {
+                    Err(Fault::Timeout { sent: sent.load(Ordering::Relaxed) })
+                }
             }
         }
     }
@@ -143,12 +147,19 @@ async fn whole(
     }
 }
 
+/// A body on its way from the client.
+struct Upload<'a, 'r> {
+    limit: u64,
+    reader: Option<&'r mut dyn UploadReader>,
+    /// All of it was passed on: nobody works on half of one.
+    sent: &'a AtomicBool,
+}
+
 async fn streamed(
     connector: &Connector,
     upstream: &Upstream,
     head: RequestHeader,
-    limit: u64,
-    mut reader: Option<&mut dyn UploadReader>,
+    mut upload: Upload<'_, '_>,
     client: &mut Session,
     count: &(dyn Fn(ConnectionState) + Send + Sync),
 ) -> Result<Answer, Fault> {
@@ -161,10 +172,10 @@ async fn streamed(
         let piece = client.downstream_session.read_request_body().await;
         let Some(piece) = piece.map_err(|_| Fault::ClientGone { sent: false })? else { break };
         total = total.saturating_add(piece.len() as u64);
-        if total > limit {
-            return Err(Fault::TooLarge { limit });
+        if total > upload.limit {
+            return Err(Fault::TooLarge { limit: upload.limit });
         }
-        if let Some(reader) = &mut reader {
+        if let Some(reader) = &mut upload.reader {
             reader.push(&piece);
         }
         if session.write_request_body(piece, false).await.is_err() {
@@ -174,6 +185,7 @@ async fn streamed(
     }
     if !refused_early {
         session.finish_request_body().await.map_err(broken)?;
+        upload.sent.store(true, Ordering::Relaxed);
     }
     let head = tokio::select! {
         biased;

@@ -146,9 +146,9 @@ fn is_token_picture(model: &str) -> bool {
     model.starts_with("gpt-image") || model.starts_with("chatgpt-image")
 }
 
-/// Those whose pictures have one of three sizes.
+/// Those whose pictures have one of three sizes, and that write nothing beside them.
 fn is_first_generation(model: &str) -> bool {
-    matches!(model, "gpt-image-1" | "gpt-image-1-mini") || model.starts_with("gpt-image-1.5")
+    matches!(model, "gpt-image-1" | "gpt-image-1-mini")
 }
 
 fn is_per_picture(model: &str) -> bool {
@@ -180,8 +180,9 @@ mod tests {
         for (body, tokens) in [
             (r#"{"model":"gpt-image-1","n":2}"#, Some(2 * 6240)),
             (r#"{"model":"gpt-image-1","size":"1024x1024","quality":"low"}"#, Some(272)),
-            (r#"{"model":"gpt-image-1.5","size":"1024x1024","partial_images":3}"#, Some(4160 + 300)),
+            (r#"{"model":"gpt-image-1-mini","size":"1024x1024","partial_images":3}"#, Some(4160 + 300)),
             (r#"{"model":"gpt-image-1","size":"1024x1024","qu\u0061lity":"auto"}"#, Some(4160)),
+            (r#"{"model":"gpt-image-1.5","size":"1024x1024"}"#, None),
             (r#"{"model":"gpt-image-2","size":"1024x1024"}"#, None),
             (r#"{"model":"unheard-of"}"#, None),
         ] {

@@ -21,7 +21,7 @@ async fn house() -> (Upstream, Gateway) {
     (upstream, gateway)
 }
 
-fn usage(value: Value) -> Act {
+fn usage(value: &Value) -> Act {
     Act { usage: Some(RawValue::from_string(value.to_string()).unwrap()), ..Act::default() }
 }
 
@@ -54,7 +54,7 @@ async fn c12_to_c17_cost_vectors_hold_end_to_end() {
     assert!(post(&gateway, SPEECH, &spoken).await.text().await.unwrap().contains("speech.audio.done"));
     expected.push(("C15", "gpt-4o-mini-tts", 0.001_220_4, json!([])));
 
-    upstream.script(usage(json!({"type": "duration", "seconds": 75.4})));
+    upstream.script(usage(&json!({"type": "duration", "seconds": 75.4})));
     let answer = post_form(&gateway, HEARING, form(&[("model", "whisper-1")], "file", &wav(100))).await;
     assert_eq!(answer.headers()["x-tollgate-cost-usd"], "0.0075400000");
     assert_eq!(answer.headers()["x-tollgate-model"], "whisper-1");
@@ -152,4 +152,26 @@ async fn moderations_are_free_for_everybody() {
     for event in events(&gateway, &id, 2).await {
         assert_eq!((&event["cost_in_usd"], &event["flags"]), (&json!(0.0), &json!([])), "{event}");
     }
+}
+
+#[tokio::test]
+async fn c19_searches_and_drawings_of_a_response_are_on_its_bill() {
+    let (upstream, gateway) = house().await;
+    let id = gateway.key("k", json!({})).await;
+    let response = |tools: &str| {
+        format!(
+            r#"{{"id":"resp_1","object":"response","status":"completed","model":"gpt-5","output":[],"tools":[{{"type":"image_generation","model":"gpt-image-1"}}],
+            "usage":{{"input_tokens":5000,"output_tokens":700,"total_tokens":5700}},"tool_usage":{{{tools}}}}}"#
+        )
+    };
+    let drawn = r#""image_gen":{"input_tokens":50,"input_tokens_details":{"text_tokens":50,"image_tokens":0},"output_tokens":4160}"#;
+    for tools in [r#""web_search":{"num_requests":3}"#, drawn] {
+        upstream.script(Act { body: Some(response(tools)), ..Act::default() });
+        let answer = post(&gateway, "/v1/responses", &json!({"model": "gpt-5", "input": "hi"})).await;
+        assert_eq!(answer.text().await.unwrap(), response(tools));
+    }
+    let found = events(&gateway, &id, 2).await;
+    assert_eq!(found[0]["cost_in_usd"].as_f64().unwrap(), 0.043_25, "{}", found[0]);
+    // 0.01325 of its own, 50 x 5/M + 4160 x 40/M for the picture.
+    assert_eq!(found[1]["cost_in_usd"].as_f64().unwrap(), 0.179_9, "{}", found[1]);
 }

@@ -2,7 +2,7 @@
 
 use super::{events, form, post_form, wav};
 use crate::support::{Gateway, Setup};
-use crate::upstream::{Act, Options, Upstream};
+use crate::upstream::{Act, Fault, Options, Upstream};
 use bytes::Bytes;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -85,24 +85,58 @@ async fn permitted_models_hold_for_forms_of_any_size() {
     assert_eq!(upstream.stats().requests, 2);
 }
 
+/// Sends the head of an upload of `length` bytes and the beginning of its body.
+async fn begin(gateway: &Gateway, more: &str, length: usize, body: &[u8]) -> tokio::net::TcpStream {
+    let mut socket = tokio::net::TcpStream::connect(gateway.proxy.trim_start_matches("http://")).await.unwrap();
+    let head = format!(
+        "POST /api/providers/openai{HEARING} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer k\r\n\
+         content-type: multipart/form-data; boundary=cut\r\ncontent-length: {length}\r\n{more}\r\n"
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket.write_all(body).await.unwrap();
+    socket
+}
+
 #[tokio::test]
 async fn an_upload_that_breaks_off_costs_nothing() {
     let (upstream, gateway) = house().await;
     let id = gateway.key("k", json!({})).await;
     let body = form(&[("model", "whisper-1")], "file", &wav(10_000));
-    let mut socket = tokio::net::TcpStream::connect(gateway.proxy.trim_start_matches("http://")).await.unwrap();
-    let head = format!(
-        "POST /api/providers/openai{HEARING} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer k\r\n\
-         content-type: multipart/form-data; boundary=cut\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    socket.write_all(head.as_bytes()).await.unwrap();
-    socket.write_all(&body[..body.len() / 2]).await.unwrap();
+    let socket = begin(&gateway, "", body.len(), &body[..body.len() / 2]).await;
     upstream.wait(crate::support::PATIENCE, |stats| stats.requests == 1).await.expect("it is passed on as it comes");
     drop(socket);
     let found = events(&gateway, &id, 1).await;
     assert_eq!((&found[0]["cost_in_usd"], &found[0]["status"]), (&json!(0.0), &json!(499)), "{}", found[0]);
     assert_eq!(found[0]["model"], "whisper-1", "as much as was read is known");
+    // Out of time in the middle is no different.
+    let mut socket = begin(&gateway, "x-request-timeout: 1s\r\n", body.len(), &body[..body.len() / 2]).await;
+    let mut text = String::new();
+    socket.read_to_string(&mut text).await.unwrap_or_default();
+    let found = events(&gateway, &id, 2).await;
+    assert_eq!(found[1]["cost_in_usd"], 0.0, "{} {text}", found[1]);
+}
+
+#[tokio::test]
+async fn a_recording_that_was_sent_is_billed_to_a_client_that_leaves() {
+    let (upstream, gateway) = house().await;
+    let id = gateway.key("k", json!({})).await;
+    for millis in [1000, 10_000] {
+        let body = form(&[("model", "whisper-1")], "file", &wav(millis));
+        upstream.script(Act { fault: Some(Fault::Stall { after: None }), ..Act::default() });
+        let socket = begin(&gateway, "", body.len(), &body).await;
+        let length = body.len() as u64;
+        crate::support::eventually("it has all of it", || async {
+            upstream.seen().pop().is_some_and(|seen| seen.body_length == length)
+        })
+        .await;
+        drop(socket);
+        upstream.wait(crate::support::PATIENCE, |stats| stats.running == 0).await.expect("it is told");
+    }
+    let found = events(&gateway, &id, 2).await;
+    for (event, usd) in found.iter().zip([0.0001, 0.001]) {
+        assert_eq!(event["cost_in_usd"].as_f64().unwrap(), usd, "{event}");
+        assert_eq!((&event["flags"], &event["status"]), (&json!(["estimated", "aborted"]), &json!(499)), "{event}");
+    }
 }
 
 #[tokio::test]
