@@ -142,7 +142,7 @@ pub(super) async fn admit(
     }
 }
 
-fn price_of(g: &Gateway, planned: &Planned, arrival: &Arrival) -> Option<Price> {
+pub(super) fn price_of(g: &Gateway, planned: &Planned, arrival: &Arrival) -> Option<Price> {
     if planned.billing() != Billing::Usage {
         return None;
     }

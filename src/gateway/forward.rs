@@ -5,6 +5,7 @@
 //! deciding what to do with it, and costs less CPU than a wrapped session.
 
 use super::upstreams::Upstream;
+use crate::providers::UploadReader;
 use crate::telemetry::ConnectionState;
 use bytes::Bytes;
 use pingora::http::RequestHeader;
@@ -22,12 +23,12 @@ use tokio::time::Instant;
 const MOST_STALE: usize = 3;
 
 /// What is sent.
-#[derive(Debug)]
-pub(super) enum Payload {
+pub(super) enum Payload<'a> {
     Whole(Bytes),
-    /// Read from the client while it is sent; at most `limit` bytes.
+    /// Taken from the client while it is sent, and shown to `reader` as it passes; at most `limit` bytes.
     Streamed {
         limit: u64,
+        reader: Option<&'a mut dyn UploadReader>,
     },
 }
 
@@ -102,7 +103,7 @@ pub(super) async fn forward(
     connector: &Connector,
     upstream: &Upstream,
     head: RequestHeader,
-    payload: Payload,
+    payload: Payload<'_>,
     client: &mut Session,
     patience: Patience,
     count: &(dyn Fn(ConnectionState) + Send + Sync),
@@ -121,12 +122,16 @@ pub(super) async fn forward(
             }
             Err(Fault::ClientGone { sent: sent.load(Ordering::Relaxed) })
         }
-        Payload::Streamed { limit } => {
-            let mut exchange = std::pin::pin!(streamed(connector, upstream, head, limit, client, count));
+        Payload::Streamed { limit, reader } => {
+            let sent = AtomicBool::new(false);
+            let upload = Upload { limit, reader, sent: &sent };
+            let mut exchange = std::pin::pin!(streamed(connector, upstream, head, upload, client, count));
             tokio::select! {
                 biased;
                 answer = exchange.as_mut() => answer,
-                () = tokio::time::sleep_until(patience.deadline) => Err(Fault::Timeout { sent: true }),
+                () = tokio::time::sleep_until(patience.deadline) => {
+                    Err(Fault::Timeout { sent: sent.load(Ordering::Relaxed) })
+                }
             }
         }
     }
@@ -163,11 +168,19 @@ async fn whole(
     }
 }
 
+/// A body on its way from the client.
+struct Upload<'a, 'r> {
+    limit: u64,
+    reader: Option<&'r mut dyn UploadReader>,
+    /// All of it was passed on: nobody works on half of one.
+    sent: &'a AtomicBool,
+}
+
 async fn streamed(
     connector: &Connector,
     upstream: &Upstream,
     head: RequestHeader,
-    limit: u64,
+    mut upload: Upload<'_, '_>,
     client: &mut Session,
     count: &(dyn Fn(ConnectionState) + Send + Sync),
 ) -> Result<Answer, Fault> {
@@ -180,8 +193,11 @@ async fn streamed(
         let piece = client.downstream_session.read_request_body().await;
         let Some(piece) = piece.map_err(|_| Fault::ClientGone { sent: false })? else { break };
         total = total.saturating_add(piece.len() as u64);
-        if total > limit {
-            return Err(Fault::TooLarge { limit });
+        if total > upload.limit {
+            return Err(Fault::TooLarge { limit: upload.limit });
+        }
+        if let Some(reader) = &mut upload.reader {
+            reader.push(&piece);
         }
         if session.write_request_body(piece, false).await.is_err() {
             refused_early = true;
@@ -190,6 +206,7 @@ async fn streamed(
     }
     if !refused_early {
         session.finish_request_body().await.map_err(broken)?;
+        upload.sent.store(true, Ordering::Relaxed);
     }
     let head = tokio::select! {
         biased;

@@ -10,6 +10,7 @@ use super::headers::{self, Framing, Stamp, StillTrue};
 use super::objects;
 use super::refuse::GatewayError;
 use super::settle::{self, Booked, Outcome, ResponseLog};
+use crate::domain::UsageSource;
 use crate::ledger::Booking;
 use crate::metering::Price;
 use crate::providers::{Billing, Ending, Progress, Reading, ResponseMeter};
@@ -353,8 +354,8 @@ impl Relay<'_> {
 
     fn close(&mut self, ending: Ending, mut reading: Reading, status: u16) -> Booked {
         if ending == Ending::Aborted {
-            // What was not told whole is charged when it is.
-            reading.charges.clear();
+            // What was not told whole is charged when it is; only what was counted here stands for itself.
+            reading.charges.retain(|charge| charge.usage.source != UsageSource::Upstream);
         }
         if !reading.made.is_empty() {
             let (planned, made) = (self.planned, &reading.made);

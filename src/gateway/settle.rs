@@ -30,9 +30,16 @@ pub(super) fn opening(
 ) -> Event {
     let mut usage = Usage::default();
     if planned.billing() == Billing::Usage {
-        // About four bytes of JSON to a token.
-        usage.in_text = body_len as u64 / 4;
         usage.source = UsageSource::Estimated;
+        match planned.call.media.as_deref() {
+            // About four bytes of JSON to a token.
+            None => usage.in_text = body_len as u64 / 4,
+            Some(media) => {
+                usage.in_text = media.prompt_bytes / 4;
+                usage.characters = media.characters;
+                usage.audio_millis = media.audio_millis;
+            }
+        }
     }
     Event {
         id: arrival.event_id,
@@ -101,7 +108,9 @@ pub(super) fn close(
 ) -> Booked {
     let price = price_of_answer(planned, admitted_price, &outcome.reading, ports, arrival);
     let mut cost = price.as_ref().map_or(Money::ZERO, |p| p.cost(&outcome.reading.usage));
-    let mut priced = price.is_some() || planned.billing() != Billing::Usage;
+    // What is charged by its object has prices of its own.
+    let told_apart = !outcome.reading.charges.is_empty() && outcome.reading.usage == Usage::default();
+    let mut priced = price.is_some() || planned.billing() != Billing::Usage || told_apart;
     let mut usage = outcome.reading.usage.clone();
     let charged = outcome.reading.charges.iter().flat_map(Charge::parts);
     for (model, consumed) in charged.chain(outcome.also.iter().map(|(model, usage)| (&**model, usage))) {

@@ -67,7 +67,8 @@ pub(super) async fn relay(
         upstream_request_id: Box::default(),
         response_log: None,
     };
-    let booked = settle::close(booking, serving.planned, serving.price, outcome, &serving.g.ports, serving.arrival);
+    let booked =
+        settle::close(booking, &serving.planned, serving.price.as_ref(), outcome, &serving.g.ports, serving.arrival);
     let delivery = match end {
         End::Client | End::Upstream => Delivery::Whole,
         End::Refused => Delivery::Cut,
@@ -117,9 +118,9 @@ async fn step(
 
 /// One bill, one event.
 fn book(serving: &Serving<'_>, wishes: &Wishes, reading: Reading) {
-    let (g, planned) = (serving.g, serving.planned);
+    let (g, planned) = (serving.g, &serving.planned);
     let now = g.ports.clock.now();
-    let mut event = settle::opening(planned, wishes.clone(), serving.price, false, 0, serving.arrival);
+    let mut event = settle::opening(planned, wishes.clone(), serving.price.as_ref(), false, 0, serving.arrival);
     event.id = ids::event_id(now);
     event.created_at = now;
     event.upstream_request_id = Box::default();
@@ -136,7 +137,7 @@ fn book(serving: &Serving<'_>, wishes: &Wishes, reading: Reading) {
                 upstream_request_id: Box::default(),
                 response_log: None,
             };
-            let booked = settle::close(booking, planned, serving.price, outcome, &g.ports, serving.arrival);
+            let booked = settle::close(booking, planned, serving.price.as_ref(), outcome, &g.ports, serving.arrival);
             let endpoint = g.ports.metrics.endpoint(planned.provider.label(), planned.endpoint.template);
             endpoint.consumed(&booked.usage, booked.cost, booked.flags.contains(&EventFlag::Unpriced));
         }

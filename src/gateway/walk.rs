@@ -16,8 +16,11 @@ use super::space::{self, Space};
 use crate::auth::{credential, digest};
 use crate::domain::{Event, EventFlag, Key, Money, Setting, Usage};
 use crate::ledger::Booking;
+use crate::limits::Rules;
 use crate::metering::Price;
-use crate::providers::{self, Call, Dialect, Ending, Endpoint, Handle, Prepare, Provider, Reading, Socket, Unsigned};
+use crate::providers::{
+    self, Billing, Call, Dialect, Ending, Endpoint, Handle, Prepare, Provider, Reading, Socket, Unsigned, UploadReader,
+};
 use crate::telemetry::{AbortedBy, Finished, RequestLine};
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
@@ -94,7 +97,7 @@ async fn serve(
         Ok(fitting) => fitting,
         Err(error) => return refuse(g, session, &arrival, who, error).await,
     };
-    let body = match request_body(g, session, &endpoint, &fitting).await {
+    let body = match request_body(g, session, &key, &endpoint, &fitting).await {
         Ok(body) => body,
         Err(ReadError::Refused(error)) => return refuse(g, session, &arrival, who, error).await,
         Err(ReadError::ClientGone) => return Err(cut()),
@@ -135,7 +138,7 @@ async fn serve(
     if planned.key.log_request {
         booking.learn(|event| event.request = settle::logged_body(&bytes, g.settings.log_body_limit));
     }
-    let serving = Serving { g, arrival: &arrival, planned: &planned, price: price.as_ref(), rate, request: &bytes };
+    let mut serving = Serving { g, arrival: &arrival, planned, price, rate, request: &bytes };
     let exchanged = serving.exchange(session, booking, body, patience, socket.zip(kept_wishes)).await;
     serving.finish(session, exchanged).await
 }
@@ -167,15 +170,19 @@ fn preconditions(
     Ok(fitting)
 }
 
-/// Bodies that a rule must look at are read whole; others are streamed through.
+/// Bodies that a rule must look at are read whole; others are streamed through. Of an upload, permitted models and a
+/// budget must know what it asks for before it is sent; what is only billed can be read while it passes.
 async fn request_body(
     g: &Gateway,
     session: &mut Session,
+    key: &Key,
     endpoint: &Endpoint,
     fitting: &[Arc<Setting>],
 ) -> Result<Option<ReadBody>, ReadError> {
     let upload = !endpoint.json_body && session.get_header_bytes(http::header::CONTENT_TYPE).starts_with(b"multipart/");
-    let model_matters = fitting.iter().any(|setting| !setting.allowed_models.is_empty());
+    let has_budget = Rules::of(key, g.settings.budget_mode).has_budget();
+    let model_matters = fitting.iter().any(|setting| !setting.allowed_models.is_empty())
+        || (has_budget && endpoint.billing == Billing::Usage);
     let small = read::declared_length(session).is_some_and(|n| n <= 64 * 1024);
     if upload && !small && !model_matters {
         if read::declared_length(session).is_some_and(|n| n > g.settings.upload_limit) {
@@ -222,8 +229,8 @@ fn plan(
 pub(super) struct Serving<'a> {
     pub(super) g: &'a Gateway,
     pub(super) arrival: &'a Arrival,
-    pub(super) planned: &'a Planned,
-    pub(super) price: Option<&'a Price>,
+    pub(super) planned: Planned,
+    pub(super) price: Option<Price>,
     rate: Option<crate::limits::RateState>,
     request: &'a Bytes,
 }
@@ -240,14 +247,14 @@ pub(super) struct Exchanged {
 impl Serving<'_> {
     /// Forward and relay. Whatever happens, the booking is closed when this returns.
     async fn exchange(
-        &self,
+        &mut self,
         session: &mut Session,
-        booking: Booking,
+        mut booking: Booking,
         body: Option<ReadBody>,
         patience: Patience,
         socket: Option<(Socket, Wishes)>,
     ) -> Exchanged {
-        let (g, planned) = (self.g, self.planned);
+        let (g, planned) = (self.g, &self.planned);
         let client = session.req_header();
         let ambient = if planned.provider.is_ambient(&planned.setting) { g.ports.ambient.current() } else { None };
         let prepared = planned.provider.prepare(&Prepare {
@@ -307,9 +314,16 @@ impl Serving<'_> {
                 Err(bad) => return self.unanswered(booking, GatewayError::IncompleteSetting(bad.entry)),
             }
         }
+        let mut reader = match &body {
+            Some(_) => None,
+            None => planned.provider.upload(&planned.endpoint, &session.req_header().headers),
+        };
         let payload = match &body {
             Some(_) => Payload::Whole(outbound.body.clone()),
-            None => Payload::Streamed { limit: g.settings.upload_limit },
+            None => Payload::Streamed {
+                limit: g.settings.upload_limit,
+                reader: reader.as_mut().map(|reader| &mut **reader as &mut dyn UploadReader),
+            },
         };
         let sent_at = Instant::now();
         let count = |state| g.ports.metrics.connected(state);
@@ -321,6 +335,10 @@ impl Serving<'_> {
             None => (forward::forward(&g.connector, &upstream, head, payload, session, patience, &count).await, None),
         };
         let waited = sent_at.elapsed();
+        if let Some(reader) = reader {
+            self.learn(reader.call(), &mut booking);
+        }
+        let planned = &self.planned;
         let answer = match answer {
             Ok(answer) => answer,
             Err(fault) => return self.faulted(booking, fault),
@@ -341,7 +359,7 @@ impl Serving<'_> {
         let start = Start {
             arrival: self.arrival,
             planned,
-            price: self.price,
+            price: self.price.as_ref(),
             booking,
             request: self.request,
             patience,
@@ -349,6 +367,16 @@ impl Serving<'_> {
         };
         let delivered = relay::relay(g, start, answer, session).await;
         Exchanged { delivered, refusal: None, waited }
+    }
+
+    /// What an upload turned out to ask for, once it has passed.
+    fn learn(&mut self, call: Call, booking: &mut Booking) {
+        booking.learn(|event| {
+            event.model = call.model.clone();
+            event.user_id = call.user.clone();
+        });
+        self.planned.call = self.planned.provider.with_setting(&call, &self.planned.setting).into_owned();
+        self.price = admit::price_of(self.g, &self.planned, self.arrival);
     }
 
     pub(super) fn stamp(&self) -> Stamp {
@@ -384,7 +412,7 @@ impl Serving<'_> {
         // A connection that closed before any answer consumed nothing.
         let consumed = fault.sent() && !matches!(fault, Fault::Broken { .. });
         let reading = if consumed {
-            let planned = self.planned;
+            let planned = &self.planned;
             let no_head = http::HeaderMap::new();
             let mut meter = planned.provider.meter(&planned.endpoint, &planned.call, 200, &no_head, self.request);
             Reading { truncated: false, ..meter.reading(Ending::Aborted) }
@@ -407,7 +435,7 @@ impl Serving<'_> {
             upstream_request_id: Box::default(),
             response_log: None,
         };
-        settle::close(booking, self.planned, self.price, outcome, &self.g.ports, self.arrival)
+        settle::close(booking, &self.planned, self.price.as_ref(), outcome, &self.g.ports, self.arrival)
     }
 
     /// Sends what is still to be sent, and tells metrics and log.
@@ -430,7 +458,7 @@ impl Serving<'_> {
     }
 
     fn report(&self, delivered: &Delivered, waited: Duration, refusal: Option<&GatewayError>) {
-        let (g, planned, arrival) = (self.g, self.planned, self.arrival);
+        let (g, planned, arrival) = (self.g, &self.planned, self.arrival);
         let duration = arrival.started.elapsed();
         let first_byte = delivered.first_byte.map(|at| at - arrival.started);
         let booked = &delivered.booked;

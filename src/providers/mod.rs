@@ -101,6 +101,30 @@ pub struct Call {
     pub long_context: bool,
     /// The service tier asked for, where a header may name it. Empty = none.
     pub tier: Box<str>,
+    /// Of requests for or with pictures and sound.
+    pub media: Option<Box<Media>>,
+}
+
+/// What the price of pictures and sound hangs on, as far as the request says it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Media {
+    /// Of the pictures asked for, such as `1024x1024`; empty = not said. So is `quality`.
+    pub size: Box<str>,
+    pub quality: Box<str>,
+    /// Unfinished pictures asked for, of each one.
+    pub partial_images: u64,
+    /// Form of the answer that was asked for: `srt`, `pcm`.
+    pub format: Box<str>,
+    /// Text to be spoken, in Unicode scalar values.
+    pub characters: u64,
+    /// Bytes of the instructions.
+    pub prompt_bytes: u64,
+    /// Pictures that were sent along.
+    pub pictures: u64,
+    /// How long the recording that was sent along plays, by its container or, without one, by its bytes.
+    pub audio_millis: u64,
+    /// The recording is cut by the provider: what is billed may be more than it plays.
+    pub chunked: bool,
 }
 
 /// A body that cannot be served. `param` names the field when one is at fault.
@@ -223,6 +247,10 @@ pub trait Provider: Send + Sync + fmt::Debug {
     fn events_name_the_answering_model(&self) -> bool {
         false
     }
+    /// Reads the same of an upload that is passed on while it arrives. `None` when nothing hangs on its content.
+    fn upload(&self, _endpoint: &Endpoint, _headers: &HeaderMap) -> Option<Box<dyn UploadReader>> {
+        None
+    }
     /// # Errors
     /// The setting lacks something.
     fn prepare(&self, request: &Prepare<'_>) -> Result<Outbound, IncompleteSetting>;
@@ -264,6 +292,14 @@ pub trait Provider: Send + Sync + fmt::Debug {
         headers: &HeaderMap,
         request: &Bytes,
     ) -> Box<dyn ResponseMeter>;
+}
+
+/// Follows a request body that nobody holds whole. Memory does not grow with it, and it never fails:
+/// what cannot be understood is not known.
+pub trait UploadReader: Send {
+    fn push(&mut self, piece: &[u8]);
+    /// What is known by now.
+    fn call(&self) -> Call;
 }
 
 /// Whether the response is complete from the client's point of view.

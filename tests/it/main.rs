@@ -20,6 +20,7 @@ mod bedrock;
 mod bedrock_clients;
 mod clients;
 mod dialects;
+mod media;
 mod outage;
 mod support;
 #[path = "../upstream/mod.rs"]

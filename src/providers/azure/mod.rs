@@ -8,6 +8,7 @@ use super::base_url::is_host_label;
 use super::openai::OpenAi;
 use super::{
     BadCall, Call, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider, ResponseMeter, SettingSchema,
+    UploadReader,
 };
 use crate::domain::{Setting, Usage};
 use crate::metering::ModelLimits;
@@ -22,6 +23,29 @@ mod request;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Azure;
+
+/// The path decides: the body's model is not looked at by the provider.
+fn named(deployment: Option<&str>, call: Call) -> Call {
+    match deployment {
+        Some(deployment) => Call { model: deployment.into(), alias: call.model, ..call },
+        None => call,
+    }
+}
+
+/// A form that passes while it arrives.
+struct Upload {
+    deployment: Option<Box<str>>,
+    form: Box<dyn UploadReader>,
+}
+
+impl UploadReader for Upload {
+    fn push(&mut self, piece: &[u8]) {
+        self.form.push(piece);
+    }
+    fn call(&self) -> Call {
+        named(self.deployment.as_deref(), self.form.call())
+    }
+}
 
 impl Provider for Azure {
     fn name(&self) -> &str {
@@ -63,11 +87,7 @@ impl Provider for Azure {
     }
     fn read(&self, endpoint: &Endpoint, headers: &HeaderMap, body: &Bytes) -> Result<Call, BadCall> {
         let call = OpenAi.read(endpoint, headers, body)?;
-        Ok(match endpoints::deployment(&endpoint.path) {
-            // The path decides; the body's model is not looked at by the provider.
-            Some(deployment) => Call { model: deployment.into(), alias: call.model, ..call },
-            None => call,
-        })
+        Ok(named(endpoints::deployment(&endpoint.path), call))
     }
     fn with_setting<'a>(&self, call: &'a Call, setting: &Setting) -> Cow<'a, Call> {
         deployments::resolved(call, setting)
@@ -80,6 +100,11 @@ impl Provider for Azure {
     }
     fn price_names(&self, model: &str, setting: &Setting, take: &mut dyn FnMut(&str) -> bool) {
         deployments::price_names(model, setting, take);
+    }
+    fn upload(&self, endpoint: &Endpoint, headers: &HeaderMap) -> Option<Box<dyn UploadReader>> {
+        let form = OpenAi.upload(&endpoints::as_openai(endpoint), headers)?;
+        let deployment = endpoints::deployment(&endpoint.path).map(Into::into);
+        Some(Box::new(Upload { deployment, form }))
     }
     fn references(&self, endpoint: &Endpoint, query: Option<&str>, body: &[u8]) -> Vec<Box<str>> {
         OpenAi.references(&endpoints::as_openai(endpoint), query, body)

@@ -1,11 +1,11 @@
 //! OpenAI: bearer key, JSON, server-sent events. Most others speak a dialect of this.
 //!
-//! `endpoints` says what a path is, `request` reads and prepares a body, `bound` and `prompt` say what it will
-//! consume, `usage` reads what was consumed, `meter` follows a response. Nothing here prices anything.
+//! `endpoints` says what a path is, `request` and `form` read and prepare a body, `bound`, `prompt` and `media` say what
+//! it will consume, `usage` reads what was consumed, `meter` follows a response. Nothing here prices anything.
 
 use super::{
     BadCall, Call, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider, ResponseMeter, SettingSchema,
-    Socket,
+    Socket, UploadReader,
 };
 use crate::domain::Usage;
 use crate::metering::ModelLimits;
@@ -14,6 +14,8 @@ use http::{HeaderMap, Method};
 
 mod bound;
 mod endpoints;
+mod form;
+mod media;
 mod meter;
 mod objects;
 mod prompt;
@@ -69,8 +71,15 @@ impl Provider for OpenAi {
     fn read(&self, endpoint: &Endpoint, headers: &HeaderMap, body: &Bytes) -> Result<Call, BadCall> {
         request::read(Kind::of(endpoint), endpoint.json_body, headers, body)
     }
+    fn upload(&self, endpoint: &Endpoint, headers: &HeaderMap) -> Option<Box<dyn UploadReader>> {
+        let kind = Kind::of(endpoint);
+        let form = kind.is_form().then(|| form::Form::new(kind, headers)).flatten()?;
+        Some(Box::new(form))
+    }
     fn prepare(&self, request: &Prepare<'_>) -> Result<Outbound, IncompleteSetting> {
-        request::prepare(Kind::of(request.endpoint), request.call, request.setting, request.body)
+        let mut outbound = request::prepare(Kind::of(request.endpoint), request.call, request.setting, request.body)?;
+        outbound.headers.extend(request::beta(request.endpoint.template, request.headers));
+        Ok(outbound)
     }
     fn socket(&self, endpoint: &Endpoint, query: Option<&str>, headers: &HeaderMap) -> Option<Socket> {
         realtime::socket(endpoint, query, headers)

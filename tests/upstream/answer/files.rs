@@ -27,17 +27,6 @@ pub fn upload(ask: &Ask<'_>) -> Reply {
     Reply::json(200, answer.to_string())
 }
 
-/// Billed by duration, as whisper is.
-pub fn transcription(ask: &Ask<'_>) -> Reply {
-    let parts = match parts(ask) {
-        Ok(parts) => parts,
-        Err(message) => return Reply::error(400, "invalid_request_error", None, message),
-    };
-    let text = ask.act.content.as_deref().unwrap_or("Hello there.");
-    let answer = json!({"text": text, "usage": {"type": "duration", "seconds": 3}, "parts": described(&parts)});
-    Reply::json(200, answer.to_string())
-}
-
 pub fn file(ask: &Ask<'_>, tail: &str) -> Reply {
     let id = tail.trim_start_matches("files/").trim_end_matches("/content");
     if ask.head.method == "DELETE" {
@@ -59,12 +48,12 @@ pub fn binary(length: usize) -> Vec<u8> {
 }
 
 pub(super) struct Part {
-    name: String,
+    pub(super) name: String,
     filename: Option<String>,
     length: usize,
     sha256: String,
     /// Short fields only.
-    text: String,
+    pub(super) text: String,
 }
 
 pub(super) fn described(parts: &[Part]) -> Value {

@@ -9,9 +9,11 @@ mod completions;
 mod control;
 mod embeddings;
 mod files;
+mod media;
 mod open_models;
 mod other;
 mod responses;
+mod stored;
 mod text;
 mod usage;
 
@@ -34,7 +36,15 @@ pub fn is_json_endpoint(api: Api, head: &Head) -> bool {
     }
     matches!(
         tail(api, head),
-        Some("chat/completions" | "completions" | "responses" | "embeddings" | "moderations" | "audio/speech")
+        Some(
+            "chat/completions"
+                | "completions"
+                | "responses"
+                | "embeddings"
+                | "moderations"
+                | "audio/speech"
+                | "images/generations"
+        )
     )
 }
 
@@ -103,14 +113,30 @@ fn named(ask: &Ask<'_>, tail: &str) -> Option<Reply> {
 
 fn openai(ask: &Ask<'_>, tail: &str) -> Reply {
     let head = ask.head;
+    if let Some(refused) = stored::refused_without_beta(ask, tail) {
+        return refused;
+    }
     match (head.method.as_str(), tail) {
         ("POST", "chat/completions") => chat::answer(ask),
         ("POST", "completions") => completions::answer(ask),
         ("POST", "responses") => responses::answer(ask),
         ("POST", "embeddings") => embeddings::answer(ask),
         ("POST", "moderations") => other::moderation(ask),
-        ("POST", "audio/speech") => other::speech(ask),
-        ("POST", "audio/transcriptions" | "audio/translations") => files::transcription(ask),
+        ("POST", "audio/speech") => media::speech(ask),
+        ("POST", "audio/transcriptions") => media::transcription(ask),
+        ("POST", "audio/translations") => media::translation(ask),
+        ("POST", "images/generations") => media::images(ask, "image_generation"),
+        ("POST", "images/edits") => media::images(ask, "image_edit"),
+        ("POST", "images/variations") => {
+            Reply::error(404, "invalid_request_error", None, "Invalid URL (POST /v1/images/variations)")
+        }
+        ("POST", _) if tail == "uploads" || tail.starts_with("uploads/") => stored::upload(ask, tail),
+        ("POST", _)
+            if tail.starts_with("threads/") && (tail.ends_with("/runs") || tail.ends_with("/submit_tool_outputs")) =>
+        {
+            stored::run(ask)
+        }
+        ("POST", "threads/runs") => stored::run(ask),
         ("GET", "models") => other::models(),
         ("GET" | "DELETE", _) if tail.starts_with("models/") => other::model(ask, tail),
         ("POST", "files") => files::upload(ask),

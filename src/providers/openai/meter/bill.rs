@@ -19,6 +19,8 @@ pub(super) struct Bill {
     /// The model that the answer names.
     answered: Option<Box<str>>,
     tier: Option<Box<str>>,
+    /// What the provider's tools drew.
+    drawn: Option<(Box<str>, Usage)>,
 }
 
 impl Bill {
@@ -30,6 +32,7 @@ impl Bill {
             sent: sent.clone(),
             answered: None,
             tier: None,
+            drawn: None,
         }
     }
 
@@ -49,6 +52,14 @@ impl Bill {
         if self.tier.as_deref().map(str::as_bytes) != Some(tier) {
             self.tier = Some(unescape(tier).into());
         }
+    }
+
+    pub(super) fn drew(&mut self, drawn: Option<(Box<str>, Usage)>) {
+        self.drawn = drawn.or(self.drawn.take());
+    }
+
+    pub(super) fn also(&mut self) -> Vec<(Box<str>, Usage)> {
+        self.drawn.take().into_iter().collect()
     }
 
     pub(super) fn reported(&self, usage: Usage, source: UsageSource, truncated: bool) -> Reading {

@@ -1,13 +1,16 @@
 //! Follows a response and reads the bill from it. Bytes go on as they came; a stream changes in one way only:
 //! usage that the client did not ask for, because we did, is taken out again.
 
+mod account;
 mod bill;
 mod objects;
 mod stream;
 mod unary;
+mod watch;
 
 use super::{Kind, request};
 use crate::providers::{Call, Ending, Endpoint, Progress, Reading, ResponseMeter};
+use account::Account;
 use bill::Bill;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -52,10 +55,12 @@ fn of_body(
     let content_type = headers.get(CONTENT_TYPE).and_then(|t| t.to_str().ok()).unwrap_or_default();
     let media = content_type.split(';').next().unwrap_or_default().trim();
     let is_events = media.eq_ignore_ascii_case("text/event-stream");
-    let is_metered =
-        matches!(kind, Kind::Chat | Kind::Completions | Kind::Embeddings | Kind::Responses | Kind::Moderations);
+    let is_metered = kind != Kind::Other && !(kind == Kind::Runs && call.deferred);
     if !is_metered || !(200..300).contains(&status) {
         return Box::new(Passing { is_events });
+    }
+    if kind.is_media() || kind == Kind::Runs {
+        return Box::new(watch::Watch::new(Account::new(kind, call, sent), is_events, media));
     }
     let bill = Bill::new(kind, call, sent);
     // Some upstreams give a stream that was asked for no type, or one that says nothing.
@@ -99,5 +104,7 @@ impl ResponseMeter for Passing {
     }
 }
 
+#[cfg(test)]
+mod media_tests;
 #[cfg(test)]
 mod tests;

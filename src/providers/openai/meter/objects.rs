@@ -1,6 +1,6 @@
 //! Looks at answers beside their own meter: which objects they make, and which earlier work they tell the bill of.
 
-use crate::domain::{MadeObject, Usage};
+use crate::domain::{MadeObject, Usage, UsageSource};
 use crate::providers::openai::Kind;
 use crate::providers::openai::endpoints::ANYTHING;
 use crate::providers::openai::objects::{Told, batch_line, told_by};
@@ -37,7 +37,8 @@ pub(super) fn wrap(
     let background = kind == Kind::Responses && says("background", b"true");
     let look = match kind {
         Kind::Responses if inner.is_stream() => Look::Events { framer: Box::default(), until_made: !background },
-        Kind::Responses => Look::Json { pieces: Vec::new(), bytes: 0 },
+        Kind::Runs if inner.is_stream() => Look::Events { framer: Box::default(), until_made: false },
+        Kind::Responses | Kind::Runs => Look::Json { pieces: Vec::new(), bytes: 0 },
         Kind::Chat if memmem::find(sent, b"\"store\"").is_some() && says("store", b"true") => {
             if inner.is_stream() {
                 Look::Events { framer: Box::default(), until_made: true }
@@ -54,7 +55,14 @@ pub(super) fn wrap(
         _ => return inner,
     };
     let makes = posted && !says("store", b"false");
-    Box::new(Observed { inner, look, makes, deferred: call.deferred || background, told: Told::default() })
+    Box::new(Observed {
+        inner,
+        look,
+        makes,
+        deferred: call.deferred || background || kind == Kind::Runs,
+        is_run: kind == Kind::Runs,
+        told: Told::default(),
+    })
 }
 
 struct Observed {
@@ -64,6 +72,7 @@ struct Observed {
     makes: bool,
     /// The answer's own usage is charged by its object's id, whoever tells it first.
     deferred: bool,
+    is_run: bool,
     told: Told,
 }
 
@@ -188,11 +197,21 @@ impl ResponseMeter for Observed {
     fn reading(&mut self, ending: Ending) -> Reading {
         let mut reading = self.inner.reading(ending);
         self.conclude();
-        let Told { made, charges } = std::mem::take(&mut self.told);
+        let Told { made, charges, run } = std::mem::take(&mut self.told);
         reading.made = distinct(made);
         reading.charges = charges;
         if self.deferred {
-            reading.usage = Usage::default();
+            let own = std::mem::take(&mut reading.usage);
+            match reading.charges.last_mut() {
+                // The meter of the whole answer knows more than its object tells: searches, files, sessions.
+                Some(charge) if own.source == UsageSource::Upstream => charge.usage = own,
+                // Its result can be read although its stream was not: what was seen of it is billed, and that is all.
+                None if self.is_run && own.source != UsageSource::None && !run.is_empty() => {
+                    let model = reading.model.clone().unwrap_or_default();
+                    reading.charges.push(Charge { id: run, model, usage: own, more: Vec::new() });
+                }
+                _ => {}
+            }
         }
         reading
     }

@@ -85,6 +85,10 @@ impl ResponseMeter for Stream {
         }
     }
 
+    fn also(&mut self) -> Vec<(Box<str>, Usage)> {
+        self.story.bill.also()
+    }
+
     fn is_stream(&self) -> bool {
         true
     }
@@ -210,6 +214,7 @@ impl Story {
                 let answer = usage::answer(Kind::Responses, response.unwrap_or_default());
                 answer.model.into_iter().for_each(|model| self.bill.answered_by(model));
                 answer.service_tier.into_iter().for_each(|tier| self.bill.served_in(tier));
+                self.bill.drew(answer.drawn);
                 self.is_final |= answer.usage.is_some();
                 self.usage = answer.usage.or(self.usage.take());
             }

@@ -1,7 +1,7 @@
 //! An answer in one piece of JSON: passed on at once, kept by reference, read when it is over.
 
 use super::bill::{Bill, is_written};
-use crate::domain::UsageSource;
+use crate::domain::{Usage, UsageSource};
 use crate::providers::kept::{Pieces, TextLog};
 use crate::providers::openai::{Kind, usage};
 use crate::providers::{Ending, Progress, Reading, ResponseMeter};
@@ -55,6 +55,7 @@ impl ResponseMeter for Unary {
         if let Some(tier) = answer.service_tier {
             self.bill.served_in(tier);
         }
+        self.bill.drew(answer.drawn);
         let aborted = ending == Ending::Aborted;
         let is_object = text.trim_ascii_start().starts_with(b"{");
         let truncated = aborted || (is_object && !answer.whole);
@@ -72,6 +73,9 @@ impl ResponseMeter for Unary {
         }
     }
 
+    fn also(&mut self) -> Vec<(Box<str>, Usage)> {
+        self.bill.also()
+    }
     fn broken_tail(&self, _message: &str) -> Option<Bytes> {
         None
     }
