@@ -1,6 +1,7 @@
 //! The words of the business: ids, money, tokens, windows, keys, settings, events.
 //! Plain values only; nothing here knows a clock, a socket, a store or a provider.
 
+pub mod custom_provider;
 pub mod duration;
 pub mod event;
 pub mod ids;
@@ -13,8 +14,9 @@ pub mod time;
 pub mod usage;
 pub mod window;
 
+pub use custom_provider::{CustomProvider, CustomRoute};
 pub use event::{Event, EventFlag};
-pub use ids::{EventId, KeyId, SettingId};
+pub use ids::{CustomProviderId, EventId, KeyId, SettingId};
 pub use key::{AllowedPath, BudgetMode, Key, KeyDigest, RateLimit, SpendLimit};
 pub use money::{Money, Rate};
 pub use object::{MadeObject, ObjectChanges, StoredObject};

@@ -1,6 +1,8 @@
 //! Which URL space a request belongs to.
 
 use crate::providers::{self, Endpoint, Handle};
+use crate::snapshot::Snapshot;
+use arc_swap::ArcSwap;
 use http::Method;
 
 #[derive(Debug)]
@@ -9,7 +11,7 @@ pub(super) enum Space {
     Alive,
     /// `GET /readyz`.
     Ready,
-    /// `/api/providers/<name>/...`
+    /// `/api/providers/<name>/...` and `/api/custom/providers/<name>/...`
     Provider {
         provider: Handle,
         endpoint: Endpoint,
@@ -17,23 +19,26 @@ pub(super) enum Space {
     Unknown,
 }
 
-pub(super) fn of(method: &Method, path: &str) -> Space {
+pub(super) fn of(method: &Method, path: &str, snapshot: &ArcSwap<Snapshot>) -> Space {
     match path {
         "/healthz" if method == Method::GET => Space::Alive,
         "/api/health" if method == Method::GET || method == Method::POST => Space::Alive,
         "/readyz" if method == Method::GET => Space::Ready,
-        _ => provider_space(method, path).unwrap_or(Space::Unknown),
+        _ => provider_space(method, path, snapshot).unwrap_or(Space::Unknown),
     }
 }
 
-fn provider_space(method: &Method, path: &str) -> Option<Space> {
+fn provider_space(method: &Method, path: &str, snapshot: &ArcSwap<Snapshot>) -> Option<Space> {
     // What a proxy in front or behind could read differently is not forwarded at all.
     if path.split('/').any(is_dot_segment) {
         return None;
     }
-    let (provider, tail) = providers::by_path(path)?;
+    let (provider, tail) = match providers::custom::split_path(path) {
+        Some((name, tail)) => (snapshot.load().custom_provider(&name)?.clone(), tail.into()),
+        None => providers::by_path(path).map(|(built_in, tail)| (built_in.clone(), tail))?,
+    };
     let endpoint = provider.endpoint(method, &tail)?;
-    Some(Space::Provider { provider: provider.clone(), endpoint })
+    Some(Space::Provider { provider, endpoint })
 }
 
 /// `.` or `..`, plain or percent-encoded.
@@ -55,7 +60,7 @@ mod tests {
     use super::*;
 
     fn known(path: &str) -> bool {
-        matches!(of(&Method::POST, path), Space::Provider { .. })
+        matches!(of(&Method::POST, path, &ArcSwap::default()), Space::Provider { .. })
     }
 
     #[test]

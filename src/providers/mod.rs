@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
+pub mod custom;
 pub mod openai;
 mod price;
 
@@ -217,6 +218,8 @@ pub enum Progress {
     More,
     /// The terminal marker (`[DONE]`, `response.completed`) is in what was just put out: book before sending it.
     Complete,
+    /// As `Complete`, and what was just put out is the last: the upstream is not read any further.
+    Ended,
 }
 
 /// How a response ended.

@@ -34,6 +34,7 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("cli", "config"),
     ("app", "server"),
     ("app", "config"),
+    ("snapshot", "providers"),
     ("providers", "metering"),
     ("journal", "store"),
     ("store", "telemetry"),

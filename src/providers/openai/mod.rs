@@ -20,6 +20,7 @@ mod request;
 mod usage;
 
 pub use endpoints::Kind;
+pub(super) use usage::read as read_usage;
 
 #[derive(Clone, Copy, Debug)]
 pub struct OpenAi;

@@ -48,7 +48,7 @@ pub(super) fn answer(kind: Kind, text: &[u8]) -> Answer<'_> {
 }
 
 /// A `usage` object of any endpoint; `None` when it holds no total.
-pub(super) fn read(text: &[u8]) -> Option<Usage> {
+pub(in crate::providers) fn read(text: &[u8]) -> Option<Usage> {
     let mut prompt = None;
     let mut completion = None;
     let mut total = None;

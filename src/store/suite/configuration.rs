@@ -30,6 +30,7 @@ fn names(changes: &[Change]) -> Vec<String> {
         Change::Key(key) => format!("key {} r{}", key.id, key.revision),
         Change::KeyGone { id, .. } => format!("gone {id}"),
         Change::Setting(setting) => format!("setting {} r{}", setting.id, setting.revision),
+        Change::CustomProvider(provider) => format!("custom {} r{}", provider.id, provider.revision),
     };
     changes.iter().map(name).collect()
 }
