@@ -3,6 +3,7 @@
 //! In a folder, `service.rs` holds the rules and knows no HTTP; `configuration.rs` turns JSON into service calls
 //! and back. Error answers are made in `http.rs` only. Nothing here returns a secret, a digest or a raw key.
 
+mod custom;
 mod events;
 mod fields;
 mod health;
@@ -14,6 +15,7 @@ mod reporting;
 mod session;
 mod settings;
 mod state;
+mod target;
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ fn resources() -> OpenApiRouter<AdminState> {
     OpenApiRouter::new()
         .merge(keys::resource())
         .merge(settings::resource())
+        .merge(custom::resource())
         .merge(reporting::resource())
         .merge(events::resource())
         .merge(health::metrics())

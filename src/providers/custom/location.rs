@@ -206,9 +206,7 @@ fn find<'a>(value: &'a [u8], steps: &[Step], repeated: &mut bool) -> Found<'a> {
             let all = elements(value).map(|element| find(element, rest, repeated));
             return Found::Many(all.filter(|found| !matches!(found, Found::Nothing)).collect());
         }
-        Step::Name(name) if value.starts_with(b"[") => {
-            name.parse().ok().and_then(|at: usize| elements(value).nth(at))
-        }
+        Step::Name(name) if value.starts_with(b"[") => name.parse().ok().and_then(|at: usize| elements(value).nth(at)),
         Step::Name(name) => {
             let mut same = members(value).filter(|m| m.is(name)).map(|m| m.value);
             let first = same.next();
@@ -275,7 +273,8 @@ mod tests {
 
     #[test]
     fn json_path_finds_the_same() {
-        let body = r#"{"messages":[{"content":"a"},{"content":"b"},{"content":["p"]}],"list":["x",1,"y"],"prompt":"hi"}"#;
+        let body =
+            r#"{"messages":[{"content":"a"},{"content":"b"},{"content":["p"]}],"list":["x",1,"y"],"prompt":"hi"}"#;
         for (location, expected) in [
             ("$.prompt", "hi"),
             ("$.messages[*].content", "ab"),

@@ -53,12 +53,7 @@ impl Bill {
             return Usage { source: UsageSource::Upstream, ..usage.clone() };
         }
         let in_text = if usage.prompt_tokens() == 0 { self.route.prompt_tokens(&self.sent) } else { usage.in_text };
-        Usage {
-            in_text,
-            out_text: usage.out_text.max(written.tokens()),
-            source: UsageSource::Partial,
-            ..usage.clone()
-        }
+        Usage { in_text, out_text: usage.out_text.max(written.tokens()), source: UsageSource::Partial, ..usage.clone() }
     }
 
     fn counted(&self, written: &Written) -> Usage {

@@ -67,7 +67,8 @@ impl Custom {
             return Ok(None);
         }
         let incomplete = IncompleteSetting { entry: "credential" };
-        let secret = setting.secrets.get(&self.credential).filter(|s| !s.is_empty()).ok_or_else(|| incomplete.clone())?;
+        let secret =
+            setting.secrets.get(&self.credential).filter(|s| !s.is_empty()).ok_or_else(|| incomplete.clone())?;
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", secret.expose())).map_err(|_| incomplete)?;
         bearer.set_sensitive(true);
         Ok(Some(bearer))
