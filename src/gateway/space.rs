@@ -58,6 +58,8 @@ fn is_dot_segment(segment: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{CustomProvider, CustomProviderId, CustomRoute, UnixMillis};
+    use crate::snapshot::{Change, Changes};
 
     fn known(path: &str) -> bool {
         matches!(of(&Method::POST, path, &ArcSwap::default()), Space::Provider { .. })
@@ -72,5 +74,33 @@ mod tests {
         assert!(!is_dot_segment("...") && !is_dot_segment("") && !is_dot_segment("%2e%2f") && is_dot_segment("%2E"));
         assert!(!known("/api/providers/nobody/v1/chat/completions"));
         assert!(!known("/api/providers/openai"));
+    }
+
+    #[test]
+    fn custom_providers_are_those_of_the_snapshot() {
+        let row = CustomProvider {
+            id: CustomProviderId::from_uuid(uuid::Uuid::nil()),
+            revision: 1,
+            name: "acme".into(),
+            created_at: UnixMillis(0),
+            updated_at: UnixMillis(0),
+            routes: vec![route("/a/../b"), route("/a/b")],
+            authentication_param: "".into(),
+        };
+        let changes = Changes { position: 1, changes: vec![Change::CustomProvider(Box::new(row))] };
+        let snapshot = ArcSwap::from_pointee(Snapshot::default().apply(changes));
+        let known = |method, path: &str| match of(&method, &format!("/api/custom/providers{path}"), &snapshot) {
+            Space::Provider { provider, endpoint } => provider.name() == "acme" && *endpoint.path == *"/a/b",
+            _ => false,
+        };
+        assert!(known(Method::POST, "/acme/a/b") && known(Method::POST, "/ACME/a/b"));
+        for path in ["/acme/A/b", "/acme/a/b/", "/acme/a", "/acme", "/other/a/b", "/acme/a/../b"] {
+            assert!(!known(Method::POST, path), "{path}");
+        }
+        assert!(!known(Method::GET, "/acme/a/b"));
+    }
+
+    fn route(path: &str) -> CustomRoute {
+        CustomRoute { path: path.into(), ..CustomRoute::default() }
     }
 }
