@@ -278,6 +278,6 @@ fn a_feed_of_before_custom_providers_goes_on() {
     connection.execute(note, ["custom_provider"]).unwrap();
     let mut statement = connection.prepare("SELECT position, kind FROM changes ORDER BY position").unwrap();
     let rows = statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))).unwrap();
-    let rows: Vec<_> = rows.map(Result::unwrap).collect();
+    let rows: Vec<_> = rows.map(|row| row.unwrap()).collect();
     assert_eq!(rows, [(3, "setting".into()), (4, "key".into()), (5, "custom_provider".into())]);
 }

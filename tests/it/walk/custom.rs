@@ -9,7 +9,7 @@ struct House {
     gateway: Gateway,
 }
 
-fn route(upstream: &Upstream, fields: Value) -> Value {
+fn route(upstream: &Upstream, mut fields: Value) -> Value {
     let mut route = json!({
         "path": "/v1/chat/completions",
         "target_url": format!("{}/v1/chat/completions", upstream.url()),
@@ -20,7 +20,7 @@ fn route(upstream: &Upstream, fields: Value) -> Value {
         "stream_end_word": "[DONE]",
         "stream_response_completion_location": "choices.#.delta.content",
     });
-    route.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    route.as_object_mut().unwrap().append(fields.as_object_mut().unwrap());
     route
 }
 

@@ -114,7 +114,7 @@ fn c133_too_many_empty_frames_end_a_stream() {
     let (out, reading, ended) = stream(&format!("{full}{empty}{empty}{empty}{full}data: [END]\n\n"));
     let expected = format!("{full}{empty}{empty}");
     assert!(ended && reading.truncated && out.starts_with(&expected));
-    let tail = &out[expected.len()..];
+    let tail = out.strip_prefix(&expected).unwrap();
     assert!(tail.starts_with("data: {\"error\":") && tail.contains("without text") && tail.ends_with("\n\n"), "{tail}");
     assert_eq!(reading.usage.out_text, 1);
 }
