@@ -24,7 +24,7 @@ lint: cmake
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 
-# The SDKs of OpenAI for Python and Node and an independent mock, in .tools/.
+# The SDKs of OpenAI and Anthropic for Python and Node and an independent mock, in .tools/.
 sdk-tools:
 	@tests/tools.sh sdk
 

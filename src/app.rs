@@ -1,20 +1,24 @@
 //! Builds everything once and joins ports to adapters; the only file that knows all concrete types.
 
+mod succession;
+
 use crate::admin::{self, AdminState};
 use crate::clock::SystemClock;
 use crate::config::{Config, Durability, Unpriced};
 use crate::counters::MemoryCounters;
+use crate::credentials::HostCredentials;
 use crate::domain::time::Clock;
-use crate::domain::{UnixMillis, Window};
+use crate::domain::{Setting, UnixMillis, Window};
 use crate::gateway::{self, Gateway, GatewaySettings, KeyExpiry, Ports};
-use crate::journal::{DrainSettings, Drainer, FileJournal, JournalSettings};
+use crate::journal::{DrainSettings, Drainer, FileJournal, Former, JournalSettings, Standing};
 use crate::ledger::Journal;
 use crate::limits::Counters;
 use crate::metering::Pricing;
 use crate::metering::count::Encoding;
 use crate::providers;
-use crate::server::{self, BeforeExit, ServerSettings};
+use crate::server::{self, Faces, Predecessor, ServerSettings};
 use crate::store::loader::Loader;
+use crate::store::retention;
 use crate::store::seal::{MasterKey, Sealer};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{EventStore, KeyStore, SharedStore, Store, StoreError};
@@ -27,17 +31,16 @@ use pingora_core::connectors::ConnectorOptions;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use succession::{Before, Books, Last};
 use tokio::runtime::{Builder, Runtime};
 
 /// How long the leftovers of a former process may take to reach the store before serving begins.
 const CATCH_UP: Duration = Duration::from_secs(600);
-/// How long the last events may take to reach the store at the end; what is left is drained at the next start.
-const FLUSH: Duration = Duration::from_secs(20);
 /// How often counters forget what is over.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// Runs the gateway until it is told to stop.
-pub fn serve(config: &Config) -> anyhow::Result<()> {
+/// Runs the gateway until it is told to stop. `upgrade`: takes over from the process that runs, if one does.
+pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
     let log_guard = log::init(LogSettings { level: config.telemetry.log_level, format: config.telemetry.log_format })?;
     // Hosts everything that outlives a request: store, drain, refresh. Lives as long as the process.
     let runtime: &'static Runtime = Box::leak(Box::new(
@@ -45,7 +48,8 @@ pub fn serve(config: &Config) -> anyhow::Result<()> {
     ));
     let clock: Arc<dyn Clock> = Arc::new(clock_of(config));
     let store: SharedStore = open_store(config)?;
-    let journal = open_journal(config)?;
+    let (journal, former) = open_journal(config, upgrade)?;
+    make_parent(&config.upgrade_sock()).context("proxy.upgrade_sock")?;
     let metrics = Arc::new(Metrics::new()?);
     let pricing = Arc::new(open_pricing(config)?);
 
@@ -58,9 +62,11 @@ pub fn serve(config: &Config) -> anyhow::Result<()> {
     if !runtime.block_on(drainer.caught_up(CATCH_UP)) {
         return Err(anyhow!("ledger.journal_dir: the store does not take the events that a former process left"));
     }
+    let former = runtime.block_on(book_if_ended(former, store.clone()))?;
     let counters = Arc::new(MemoryCounters::new());
     let loader = Arc::new(Loader::new(store.clone()));
     runtime.block_on(loader.refresh()).context("store.path: the configuration cannot be read")?;
+    // Also with a former process, which seeds again: what cannot work must fail before that one leaves.
     runtime
         .block_on(seed(&counters, &*store, &loader, clock.now()))
         .context("store.path: the ledger cannot be read")?;
@@ -74,8 +80,15 @@ pub fn serve(config: &Config) -> anyhow::Result<()> {
     let (expiry, expired) = KeyExpiry::channel();
     let keys: Arc<dyn KeyStore> = store.clone();
     runtime.spawn(gateway::expire_keys(expired, keys, loader.clone(), clock.clone()));
-    runtime.spawn(poll(loader.clone(), config.store.refresh_interval, metrics.clone()));
+    let host = Arc::new(HostCredentials::new(config.host.clone(), clock.clone()));
+    let wanted = Wanted { loader: loader.clone(), host: host.clone() };
+    runtime.block_on(wanted.look());
+    runtime.spawn(poll(loader.clone(), wanted.clone(), config.store.refresh_interval, metrics.clone()));
     runtime.spawn(sweep(counters.clone(), clock.clone()));
+    if config.events.retention > 0 {
+        let events: Arc<dyn EventStore> = store.clone();
+        runtime.spawn(retention::keep_for(config.events.retention, events, clock.clone()));
+    }
 
     let readiness = Arc::new(Ready { store: store.clone(), journal: journal.clone() });
     let request_log = open_request_log(config)?;
@@ -88,6 +101,7 @@ pub fn serve(config: &Config) -> anyhow::Result<()> {
         metrics: metrics.clone(),
         expiry,
         objects: store.clone(),
+        ambient: host,
         readiness: readiness.clone(),
         request_log: request_log.clone(),
     };
@@ -98,11 +112,20 @@ pub fn serve(config: &Config) -> anyhow::Result<()> {
     let (dropped_lines, requests) = (log_guard.dropped_lines(), request_log.clone());
     let dropped_lines = move || dropped_lines() + requests.as_ref().map_or(0, |log| log.dropped_lines());
     let scrape: Arc<dyn Fn() -> String + Send + Sync> =
-        Arc::new(scrape(metrics, journal, counters.clone(), loader.clone(), Box::new(dropped_lines)));
+        Arc::new(scrape(metrics, journal.clone(), counters.clone(), loader.clone(), Box::new(dropped_lines)));
+    let books = Books {
+        store: store.clone(),
+        loader: loader.clone(),
+        counters: counters.clone(),
+        clock: clock.clone(),
+        budget_mode: config.limits.budget_mode,
+        longest_hold: config.proxy.max_request_timeout + Duration::from_secs(60),
+    };
+    let before = former.map(|former| Before { former: Mutex::new(Some(former)), books, runtime });
     let router = admin::router(AdminState {
         store,
-        refresh: Arc::new(RefreshNow(loader)),
-        counters,
+        refresh: Arc::new(RefreshNow(wanted)),
+        counters: counters.clone(),
         clock,
         schemas: AdminState::built_in_schemas,
         access: Arc::new(access),
@@ -114,8 +137,17 @@ pub fn serve(config: &Config) -> anyhow::Result<()> {
     if first_start {
         next_steps(config);
     }
-    let last = Last { drainer: Mutex::new(Some(drainer)), request_log, log: Mutex::new(Some(log_guard)) };
-    Ok(server::run(&server_settings, conf, proxy, router, open_metrics, Arc::new(last))?)
+    let last = Last {
+        drainer: Mutex::new(Some(drainer)),
+        journal,
+        counters,
+        request_log,
+        log: Mutex::new(Some(log_guard)),
+        told: Mutex::default(),
+    };
+    let faces = Faces { gateway: proxy, admin: router, open_metrics };
+    let before = before.as_ref().map(|before| before as &dyn Predecessor);
+    Ok(server::run(&server_settings, conf, faces, Arc::new(last), before)?)
 }
 
 /// What somebody who has just started it for the first time does now.
@@ -195,13 +227,28 @@ fn make_parent(path: &Path) -> std::io::Result<()> {
     }
 }
 
-fn open_journal(config: &Config) -> anyhow::Result<Arc<FileJournal>> {
+/// This process's journal, and the former process when something of it is there.
+fn open_journal(config: &Config, upgrade: bool) -> anyhow::Result<(Arc<FileJournal>, Option<Former>)> {
     let settings = JournalSettings {
         max_bytes: config.ledger.journal_max_bytes.bytes(),
         sync_interval: config.ledger.sync_interval,
         ..JournalSettings::new(&config.ledger.journal_dir)
     };
-    Ok(Arc::new(FileJournal::open(settings).context("ledger.journal_dir: the journal cannot be opened")?))
+    let (journal, former) =
+        FileJournal::open_beside(&settings, upgrade).context("ledger.journal_dir: the journal cannot be opened")?;
+    Ok((Arc::new(journal), former))
+}
+
+/// Books what a process left that has ended; one that still runs comes back.
+async fn book_if_ended(former: Option<Former>, store: SharedStore) -> anyhow::Result<Option<Former>> {
+    let Some(former) = former else { return Ok(None) };
+    if former.standing().context("ledger.journal_dir")? != Standing::Ended {
+        return Ok(Some(former));
+    }
+    match former.book(store, CATCH_UP).await.context("ledger.journal_dir")? {
+        Some(_) => Ok(None),
+        None => Err(anyhow!("ledger.journal_dir: the store does not take the events that a former process left")),
+    }
 }
 
 fn open_request_log(config: &Config) -> anyhow::Result<Option<Arc<RequestLog>>> {
@@ -248,7 +295,7 @@ async fn seed(
 }
 
 /// Looks for configuration that somebody else changed.
-async fn poll(loader: Arc<Loader>, every: Duration, metrics: Arc<Metrics>) {
+async fn poll(loader: Arc<Loader>, wanted: Wanted, every: Duration, metrics: Arc<Metrics>) {
     let mut ticks = tokio::time::interval(every.max(Duration::from_millis(50)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -257,6 +304,7 @@ async fn poll(loader: Arc<Loader>, every: Duration, metrics: Arc<Metrics>) {
             metrics.store_failed();
             tracing::warn!(%error, "the configuration could not be refreshed; requests use the last one");
         }
+        wanted.look().await;
     }
 }
 
@@ -301,6 +349,7 @@ fn server_settings(config: &Config) -> ServerSettings {
         upstream_keepalive: config.proxy.upstream_keepalive,
         client_keepalive: config.proxy.keepalive_timeout,
         drain_timeout: config.proxy.drain_timeout,
+        upgrade_sock: config.upgrade_sock(),
     }
 }
 
@@ -331,18 +380,39 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
         refusals_per_key_per_minute: config.events.refusals_per_key_per_minute,
         anonymous_refusals_per_minute: config.events.anonymous_refusals_per_minute,
         base_urls: base_urls.collect(),
+        deny_targets: config.security.deny_targets.clone(),
     }
 }
 
 /// A change is visible to requests before it is answered.
-struct RefreshNow(Arc<Loader>);
+struct RefreshNow(Wanted);
+
+/// The host's credentials are fetched as soon as a setting has none of its own, and never before.
+#[derive(Clone)]
+struct Wanted {
+    loader: Arc<Loader>,
+    host: Arc<HostCredentials>,
+}
+
+impl Wanted {
+    async fn look(&self) {
+        let snapshot = self.loader.current();
+        let ambient = |setting: &Arc<Setting>| {
+            providers::by_name(&setting.provider).is_some_and(|provider| provider.is_ambient(setting))
+        };
+        if snapshot.iter_settings().any(ambient) {
+            self.host.start().await;
+        }
+    }
+}
 
 #[async_trait]
 impl admin::Refresh for RefreshNow {
     async fn refresh(&self) {
-        if let Err(error) = self.0.refresh().await {
+        if let Err(error) = self.0.loader.refresh().await {
             tracing::warn!(%error, "a change is stored but not yet visible to requests");
         }
+        self.0.look().await;
     }
 }
 
@@ -385,31 +455,5 @@ impl gateway::Readiness for Ready {
         let ready = all.iter().all(|d| d.ok);
         let body = serde_json::json!({"ready": ready, "dependencies": serde_json::Map::from_iter(members)});
         (ready, body.to_string())
-    }
-}
-
-/// What is left to do when the last request is over.
-struct Last {
-    drainer: Mutex<Option<Drainer>>,
-    request_log: Option<Arc<RequestLog>>,
-    log: Mutex<Option<log::LogGuard>>,
-}
-
-#[async_trait]
-impl BeforeExit for Last {
-    async fn flush(&self) {
-        let drainer = self.drainer.lock().take();
-        if let Some(drainer) = drainer
-            && !drainer.stop(FLUSH).await
-        {
-            tracing::warn!("the last events stay in the journal until the next start");
-        }
-    }
-
-    fn close_log(&self) {
-        if let Some(log) = &self.request_log {
-            log.flush();
-        }
-        drop(self.log.lock().take());
     }
 }

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | 5 | `cli` | one file per command |
 //! | 5 | `app` | builds everything once, joins ports to adapters |
-//! | 5 | `server` | listeners, drain, stop |
+//! | 5 | `server` | listeners, drain, stop, hand-over to the next process |
 //! | 5 | `config` | defaults, file, environment; all mistakes at once |
 //! | 4 | `gateway` | the walk of a request |
 //! | 4 | `admin` | configuration API, metrics, OpenAPI |
@@ -16,6 +16,7 @@
 //! | 3 | `journal` | `ledger::Journal` in files: append, drain, recover |
 //! | 3 | `store` | ports to the durable store, SQLite, sealing |
 //! | 3 | `clock` | the wall clock |
+//! | 3 | `credentials` | what the host itself is given: environment, profile, container, instance |
 //! | 3 | `telemetry` | metrics and logs |
 //! | 2 | `snapshot` | the immutable picture that requests read |
 //! | 2 | `auth` | key from headers, its verdict |
@@ -35,8 +36,10 @@
 //! # Invariants
 //!
 //! - Every admitted request ends in exactly one event, journalled before the last byte of its response leaves.
-//!   A [`ledger::Booking`] that is dropped books itself; one that was killed is booked at the next start.
+//!   A [`ledger::Booking`] that is dropped books itself; one that was killed is booked at the next start, or at once by
+//!   the process that has taken over from the killed one.
 //! - What was refused costs nothing: no rate, no budget, no journal write.
+//! - Two processes may run on the same files while one takes over from the other; at most one of them admits requests.
 //! - Money is an integer from price to row. Floats appear where an API demands them, nowhere else.
 //! - Floors 0 to 2 know no clock, socket, task or environment. The request path makes no store query.
 //! - A secret has no `Display`, and a `Debug` that hides it. Only `config` reads the environment.
@@ -50,6 +53,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod counters;
+pub mod credentials;
 pub mod domain;
 pub mod gateway;
 pub mod journal;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs into .tools/ what the tests with real SDKs need: two majors of the OpenAI SDK for Python, the one for Node,
-# and aimock. Does nothing that is already done. A missing Debian package is installed when this may (root, apt-get),
+# Installs into .tools/ what the tests with real SDKs need: two majors each of the OpenAI and the Anthropic SDK for
+# Python, those for Node, and aimock. Does nothing that is already done. A missing Debian package is installed when this may (root, apt-get),
 # else the exact command is printed and the script fails.
 #
 # Usage: tests/tools.sh [cmake|sdk|all]
@@ -35,10 +35,10 @@ debian() {
 fresh() { [ -f "$2/.stamp" ] && cmp -s "$1" "$2/.stamp"; }
 
 python_sdk() {
-    local requirements="tests/sdk/python/requirements-$1.txt" into="$tools/openai-$1"
+    local requirements="tests/sdk/python/requirements-$1.txt" into="$tools/$2"
     fresh "$requirements" "$into" && return
     rm -rf "$into"
-    say "installing $(grep -v '^#' "$requirements" | tr '\n' ' ')into .tools/openai-$1"
+    say "installing $(grep -v '^#' "$requirements" | tr '\n' ' ')into .tools/$2"
     python3 -m venv "$into"
     "$into/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
     cp "$requirements" "$into/.stamp"
@@ -65,10 +65,14 @@ sdk() {
     need curl curl
     python3 -c 'import ensurepip, venv' 2>/dev/null || debian python3-venv
     mkdir -p "$tools"
-    python_sdk 1
-    python_sdk 3
+    python_sdk 1 openai-1
+    python_sdk 3 openai-3
+    python_sdk anthropic-0 anthropic-0
+    python_sdk anthropic-2 anthropic-2
+    python_sdk bedrock bedrock
     own_node
     node_package node
+    node_package node-bedrock
     node_package aimock
 }
 

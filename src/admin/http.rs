@@ -32,6 +32,7 @@ const GONE: StatusCode = StatusCode::NOT_FOUND;
 const OURS: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
 
 pub(super) const UNAUTHORIZED: Kind = kind(StatusCode::UNAUTHORIZED, "/errors/unauthorized", "unauthorized");
+pub(super) const FORBIDDEN: Kind = kind(StatusCode::FORBIDDEN, "/errors/forbidden", "forbidden");
 pub(super) const BODY_BROKEN: Kind = kind(BAD, "/errors/request-body-read", "request body reader error");
 pub(super) const BODY_SLOW: Kind =
     kind(StatusCode::REQUEST_TIMEOUT, "/errors/request-body-read", "request body reader error");

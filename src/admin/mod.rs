@@ -3,6 +3,7 @@
 //! In a folder, `service.rs` holds the rules and knows no HTTP; `configuration.rs` turns JSON into service calls
 //! and back. Error answers are made in `http.rs` only. Nothing here returns a secret, a digest or a raw key.
 
+mod browser;
 mod custom;
 mod events;
 mod fields;

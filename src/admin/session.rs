@@ -1,7 +1,9 @@
-//! May this caller use the admin listener? One shared secret, or two of them; with none set everything is open.
+//! May this caller use the admin listener? One shared secret, or two of them; with none set everything is open to the
+//! programs of this machine, but not to web pages.
 
 use super::AdminState;
-use super::http::{Fault, UNAUTHORIZED};
+use super::browser;
+use super::http::{FORBIDDEN, Fault, UNAUTHORIZED};
 use crate::auth::digest::digest;
 use crate::domain::{KeyDigest, Secret};
 use axum::extract::{Request, State};
@@ -52,6 +54,11 @@ fn bearer_token(headers: &HeaderMap) -> Option<&[u8]> {
 
 /// Lets nobody past without the secret.
 pub(super) async fn require(State(state): State<AdminState>, request: Request, next: Next) -> Response {
+    if state.access.is_open()
+        && let Some(why) = browser::objection(request.headers(), request.uri())
+    {
+        return Fault::of(&FORBIDDEN, why).into_response();
+    }
     let bearer = request.uri().path() == "/metrics";
     if state.access.allows(request.headers(), bearer) {
         return next.run(request).await;

@@ -2,13 +2,9 @@
 //!
 //! Private and loopback hosts are fine, operators own them; link-local and cloud metadata addresses are not.
 
+use crate::domain::address;
 use http::Uri;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-/// Metadata services outside the link-local ranges.
-const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192)];
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-const METADATA_NAMES: [&str; 3] = ["metadata", "metadata.google.internal", "instance-data"];
+use std::net::IpAddr;
 
 /// What is wrong with a base URL, as the end of a sentence about its field.
 pub(super) fn objection(url: &str) -> Option<&'static str> {
@@ -35,17 +31,17 @@ fn host_objection(host: &str) -> Option<&'static str> {
     const FORBIDDEN: &str = "must not point to a link-local or metadata address";
     if let Some(v6) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
         return match v6.parse() {
-            Ok(address) if is_forbidden(IpAddr::V6(address)) => Some(FORBIDDEN),
+            Ok(ip) if address::is_metadata(IpAddr::V6(ip)) => Some(FORBIDDEN),
             Ok(_) => None,
             Err(_) => Some("must name a valid host"),
         };
     }
     let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    if METADATA_NAMES.contains(&name.as_str()) {
+    if address::is_metadata_name(&name) {
         return Some(FORBIDDEN);
     }
     match name.parse() {
-        Ok(address) if is_forbidden(IpAddr::V4(address)) => Some(FORBIDDEN),
+        Ok(ip) if address::is_metadata(IpAddr::V4(ip)) => Some(FORBIDDEN),
         Ok(_) => None,
         // Resolvers read `2852039166` and `0xa9fea9fe` as addresses: only the plain form is accepted.
         Err(_) if looks_numeric(&name) => Some("must have an address in the form 10.0.0.1"),
@@ -58,22 +54,6 @@ fn looks_numeric(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or_default();
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
     digits(last) || last.strip_prefix("0x").is_some_and(|hex| hex.bytes().all(|c| c.is_ascii_hexdigit()))
-}
-
-fn is_forbidden(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_link_local() || v4.is_unspecified() || METADATA_V4.contains(&v4),
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped().or_else(|| nat64(v6)) {
-            Some(v4) => is_forbidden(IpAddr::V4(v4)),
-            None => v6.is_unicast_link_local() || v6.is_unspecified() || v6 == METADATA_V6,
-        },
-    }
-}
-
-/// The address behind `64:ff9b::/96`.
-fn nat64(v6: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [0x64, 0xff9b, 0, 0, 0, 0, high, low] = v6.segments() else { return None };
-    Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)))
 }
 
 #[cfg(test)]

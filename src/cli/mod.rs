@@ -46,7 +46,11 @@ struct Arguments {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Run the gateway (the default)
-    Serve,
+    Serve {
+        /// Take over from the process that runs, once that gets SIGQUIT; without one, start as ever
+        #[arg(long)]
+        upgrade: bool,
+    },
     /// Print the configuration in force, secrets masked, and try what the gateway depends on
     Check {
         /// Print the commented example of a configuration file instead
@@ -116,15 +120,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, surroundings: &mut Sur
             return Exit::Good;
         }
     };
-    let command = arguments.command.unwrap_or(Command::Serve);
+    let command = arguments.command.unwrap_or(Command::Serve { upgrade: false });
     match command {
         Command::Import { .. } => return import::run(surroundings),
         Command::Check { example: true } => return check::print_example(surroundings),
-        Command::Serve | Command::Check { .. } | Command::Migrate => {}
+        Command::Serve { .. } | Command::Check { .. } | Command::Migrate => {}
     }
     let Some(loaded) = load(arguments.config, surroundings) else { return Exit::Misused };
     match command {
-        Command::Serve => serve::run(&loaded, surroundings),
+        Command::Serve { upgrade } => serve::run(&loaded, upgrade, surroundings),
         Command::Migrate => migrate::run(&loaded.config, surroundings),
         Command::Check { .. } | Command::Import { .. } => check::run(&loaded, surroundings),
     }

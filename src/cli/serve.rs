@@ -4,8 +4,8 @@ use super::{Exit, Surroundings, failed};
 use crate::app;
 use crate::config::Loaded;
 
-pub(super) fn run(loaded: &Loaded, surroundings: &mut Surroundings<'_>) -> Exit {
-    match app::serve(&loaded.config) {
+pub(super) fn run(loaded: &Loaded, upgrade: bool, surroundings: &mut Surroundings<'_>) -> Exit {
+    match app::serve(&loaded.config, upgrade) {
         Ok(()) => Exit::Good,
         Err(error) => failed(&error, surroundings),
     }

@@ -2,8 +2,8 @@
 //! of the machine we run on.
 
 use super::value::{Fault, Raw, Sight, Value, text};
+use crate::domain::address;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// `http://` or `https://`, host, optional port and path; no credentials, query or fragment, no slash at the end.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,15 +37,11 @@ impl BaseUrl {
     }
 }
 
-/// Where clouds hand their machine credentials to whoever asks.
 fn is_metadata_host(host: &str) -> bool {
-    const AWS_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-    const ALIBABA: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    match bare.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
-        Ok(IpAddr::V4(ip)) => ip.is_link_local() || ip == ALIBABA,
-        Ok(IpAddr::V6(ip)) => ip.is_unicast_link_local() || ip == AWS_V6,
-        Err(_) => bare.trim_end_matches('.').eq_ignore_ascii_case("metadata.google.internal"),
+    match bare.parse() {
+        Ok(ip) => address::is_metadata(ip),
+        Err(_) => address::is_metadata_name(bare),
     }
 }
 

@@ -8,6 +8,7 @@ mod declare;
 mod environment;
 mod example;
 mod file;
+mod host;
 mod mistake;
 mod originals;
 mod reader;
@@ -22,6 +23,7 @@ pub use mistake::{Mistake, Mistakes};
 pub use sections::{Admin, Debug, Events, Ledger, Limits, Pricing, Provider, Proxy, Security, Store, Telemetry};
 pub use value::{ByteSize, Durability, Unpriced};
 
+use crate::domain::Secret;
 use reader::Reader;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -44,6 +46,17 @@ pub struct Config {
     pub providers: Providers,
     pub telemetry: Telemetry,
     pub debug: Debug,
+    /// Variables by which the platform hands out its own credentials, as far as they are set.
+    pub host: BTreeMap<&'static str, Secret>,
+}
+
+impl Config {
+    /// Over which the listeners go to the next process: where the operator says, or beside the journal, in a directory
+    /// that only its owner reads.
+    pub fn upgrade_sock(&self) -> PathBuf {
+        let said = self.proxy.upgrade_sock.clone();
+        said.unwrap_or_else(|| self.ledger.journal_dir.join("upgrade.sock"))
+    }
 }
 
 /// The sections `[providers.<name>]`.
@@ -102,6 +115,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
     let mut reader = Reader::new(&file, &name, environments, mistakes);
     let config = sections::read(&mut reader).map(|mut config| {
         rules::apply(&mut config, &mut reader, &mut warnings);
+        config.host = host::variables(&sources.environment, &dotenv);
         config
     });
     let (settings, mistakes) = reader.finish();

@@ -142,10 +142,16 @@ impl<'a> Reader<'a> {
 fn literal(raw: &Raw, form: Form) -> String {
     match raw {
         Raw::Text(text) if form == Form::Bare => text.clone(),
+        Raw::Text(text) if form == Form::List => list(text.split(',').map(str::trim).filter(|part| !part.is_empty())),
         Raw::Text(text) => quote(text),
         Raw::Integer(number) => number.to_string(),
         Raw::Switch(on) => on.to_string(),
+        Raw::List(parts) if form == Form::List => list(parts.iter().map(String::as_str)),
         Raw::List(_) => "the list".to_owned(),
         Raw::Unfit(kind) => format!("the {kind}"),
     }
+}
+
+fn list<'a>(parts: impl Iterator<Item = &'a str>) -> String {
+    format!("[{}]", parts.map(quote).collect::<Vec<_>>().join(", "))
 }

@@ -12,6 +12,10 @@ use std::time::Duration;
 
 /// Below this a journal could not hold the requests of one busy second.
 const LEAST_JOURNAL_BYTES: u64 = 1 << 20;
+/// `sun_path` of Linux, without its end.
+const LONGEST_SOCKET_PATH: usize = 107;
+/// The longest month, and a day for clocks that disagree.
+const LEAST_RETENTION_DAYS: u32 = 32;
 const MASTER_KEY_BYTES: usize = 32;
 
 pub(super) fn apply(config: &mut Config, reader: &mut Reader<'_>, warnings: &mut Vec<String>) {
@@ -21,8 +25,10 @@ pub(super) fn apply(config: &mut Config, reader: &mut Reader<'_>, warnings: &mut
     tls("admin", &config.admin.tls_cert, &config.admin.tls_key, reader);
     spans(config, reader);
     sizes(config, reader);
+    retention(config, reader);
     store(config, reader);
     master_keys(config, reader);
+    upgrade_sock(config, reader);
     if let Some(file) = &config.pricing.file {
         must_be_file("pricing.file", file, reader);
     }
@@ -118,6 +124,14 @@ fn spans(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
+fn upgrade_sock(config: &Config, reader: &mut Reader<'_>) {
+    let path = config.upgrade_sock();
+    if path.as_os_str().len() > LONGEST_SOCKET_PATH {
+        let what = format!("{} is longer than {LONGEST_SOCKET_PATH} bytes, too long for a socket", path.display());
+        reader.refuse(&["proxy.upgrade_sock", "ledger.journal_dir"], what);
+    }
+}
+
 fn sizes(config: &Config, reader: &mut Reader<'_>) {
     let proxy = &config.proxy;
     for (key, zero) in [
@@ -136,6 +150,16 @@ fn sizes(config: &Config, reader: &mut Reader<'_>) {
     }
     if config.ledger.journal_max_bytes.bytes() < LEAST_JOURNAL_BYTES {
         reader.refuse(&["ledger.journal_max_bytes"], "must be at least 1MiB");
+    }
+}
+
+/// Windows up to a month are rebuilt from events at every start.
+fn retention(config: &Config, reader: &mut Reader<'_>) {
+    if (1..LEAST_RETENTION_DAYS).contains(&config.events.retention) {
+        reader.refuse(
+            &["events.retention"],
+            "must be 0 or at least 32 days: monthly budgets count the events of a month",
+        );
     }
 }
 

@@ -5,8 +5,9 @@ use super::declare::{Key, Section, section};
 use super::reader::Reader;
 use super::value::{ByteSize, Durability, Unpriced, Value};
 use super::{Config, Providers};
-use crate::domain::{BudgetMode, Secret};
+use crate::domain::{BudgetMode, Network, Secret};
 use crate::telemetry::{LogFormat, LogLevel};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,6 +47,9 @@ section! {
         upstream_keepalive: usize = "256";
         /// How long a stop waits for requests in flight. 0 = not at all.
         drain_timeout: Duration = "60s";
+        /// Socket file over which a process gives its listeners to the next (`serve --upgrade`, then SIGQUIT).
+        /// Whoever can make files in its directory can take them. Empty = upgrade.sock in `ledger.journal_dir`.
+        upgrade_sock: Option<PathBuf> = "";
         /// Answer browsers' cross-origin questions.
         cors: bool = "true";
         /// Do not send the caller's User-Agent upstream.
@@ -57,7 +61,7 @@ section! {
     /// The listener of the configuration API and of the metrics.
     Admin {
         /// Address and port. Without this key it is 0.0.0.0:8001 as soon as `pass` or `api_key` is set.
-        /// Without both of them only a loopback address is accepted.
+        /// Without both of them only a loopback address is accepted, and no request of a web page.
         listen: SocketAddr = "127.0.0.1:8001";
         /// PEM file with the certificate chain. With `tls_key`: the listener speaks TLS.
         tls_cert: Option<PathBuf> = "";
@@ -85,7 +89,7 @@ section! {
 }
 
 section! {
-    /// Provider credentials are stored sealed.
+    /// Provider credentials are stored sealed; upstream connections keep away from what an operator names.
     Security {
         /// Seals and opens credentials: 32 bytes as base64, e.g. of `openssl rand -base64 32`.
         /// Empty = the content of `master_key_file`.
@@ -94,6 +98,9 @@ section! {
         master_keys_old: Vec<Secret> = "";
         /// Made at the first start, readable by its owner only, when `master_key` is empty. Keep a copy of it.
         master_key_file: PathBuf = "data/master.key";
+        /// Networks that no upstream connection goes to, whatever a name resolves to: "10.0.0.0/8", "fd00::/8".
+        /// Link-local networks and cloud metadata addresses are refused in any case.
+        deny_targets: Vec<Network> = "";
     }
 }
 
@@ -110,7 +117,7 @@ section! {
 section! {
     /// The local journal that carries every event through a crash.
     Ledger {
-        /// Directory, on a local disk, of this process only.
+        /// Directory, on a local disk, of this process only, or of two while one takes over from the other.
         journal_dir: PathBuf = "data/journal";
         /// Events that wait for the store; when full, new requests are answered 503.
         journal_max_bytes: ByteSize = "1GiB";
@@ -131,6 +138,9 @@ section! {
         anonymous_refusals_per_minute: u32 = "60";
         /// Largest request or response that is kept in an event of a key that asks for it.
         log_body_limit: ByteSize = "64KiB";
+        /// Days that events are kept, 32 or more; 0 = for ever. What a key has spent in all outlives its events;
+        /// lists and reports know only what is kept.
+        retention: u32 = "0";
     }
 }
 
@@ -237,5 +247,6 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Config> {
         providers: Providers(providers),
         telemetry: telemetry?,
         debug: debug?,
+        host: BTreeMap::new(),
     })
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::BudgetMode;
+use crate::domain::{BudgetMode, Network};
 use crate::telemetry::{LogFormat, LogLevel};
 use std::time::Duration;
 
@@ -81,6 +81,16 @@ fn the_file_in_the_repository_is_the_generated_one() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(DEFAULT_FILE);
     let found = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(found == example(), "make it anew: cargo run -- check --example > {DEFAULT_FILE}");
+}
+
+#[test]
+fn the_way_of_an_upgrade_is_beside_the_journal_unless_it_is_said() {
+    let beside = from_file("[ledger]\njournal_dir = '/j'").unwrap().config;
+    assert_eq!(beside.upgrade_sock().to_str(), Some("/j/upgrade.sock"));
+    let said = from_file("[proxy]\nupgrade_sock = 'run/up.sock'").unwrap().config;
+    assert_eq!(said.upgrade_sock().to_str(), Some("run/up.sock"));
+    let long = only(from_file(&format!("[ledger]\njournal_dir = '/{}'", "j".repeat(95))));
+    assert!(long.starts_with("ledger.journal_dir: ") && long.contains("too long for a socket"), "{long}");
 }
 
 #[test]
@@ -368,6 +378,21 @@ drain_timeout = '0s'
 }
 
 #[test]
+fn denied_networks_come_as_a_list_or_with_commas_and_are_shown() {
+    let networks = ["10.0.0.0/8", "fd00::/8"].map(|text| Network::parse(text).unwrap());
+    for loaded in [
+        from_file("[security]\ndeny_targets = ['10.0.0.0/8', 'fd00::/8']"),
+        from_environment(&[("TOLLGATE_SECURITY_DENY_TARGETS", " 10.0.0.0/8,fd00::/8")]),
+    ] {
+        let loaded = loaded.unwrap();
+        assert_eq!(loaded.config.security.deny_targets, networks);
+        let shown = loaded.settings.iter().find(|s| s.key == "security.deny_targets").unwrap();
+        assert_eq!(shown.value, "[\"10.0.0.0/8\", \"fd00::/8\"]");
+    }
+    assert_eq!(from_file("").unwrap().config.security.deny_targets, []);
+}
+
+#[test]
 fn values_of_the_wrong_kind_are_named() {
     for (file, line) in [
         ("[proxy]\ncors = 3", "proxy.cors: 3 is not true or false"),
@@ -377,6 +402,7 @@ fn values_of_the_wrong_kind_are_named() {
         ("[proxy]\nbody_limit = '99999999TiB'", "proxy.body_limit: \"99999999TiB\" is not a size"),
         ("[proxy]\nthreads = 1.5", "proxy.threads: the float is not a whole number"),
         ("[security]\nmaster_keys_old = [1]", "security.master_keys_old: the value is not a list of texts"),
+        ("[security]\ndeny_targets = ['10.0.0.1/8']", "security.deny_targets: the list is not a list of networks"),
         ("[admin]\npass = 12345", "admin.pass: the value is not text"),
         ("[telemetry]\nlog_level = true", "telemetry.log_level: true is not one of off, error,"),
     ] {
@@ -396,6 +422,8 @@ fn rules_among_keys_hold() {
         (&[("TOLLGATE_PROXY_BODY_MEMORY", "1MiB")], "proxy.body_memory: proxy.body_limit does not fit"),
         (&[("TOLLGATE_PROXY_CONNECT_TIMEOUT", "0")], "proxy.connect_timeout: must be at least 1ms"),
         (&[("TOLLGATE_PROXY_MAX_REQUESTS", "0")], "proxy.max_requests: must not be 0"),
+        (&[("TOLLGATE_EVENTS_RETENTION", "31")], "events.retention: must be 0 or at least 32 days"),
+        (&[("TOLLGATE_EVENTS_RETENTION", "1")], "events.retention: must be 0 or at least 32 days"),
         (&[("TOLLGATE_LEDGER_JOURNAL_MAX_BYTES", "1KiB")], "ledger.journal_max_bytes: must be at least 1MiB"),
         (&[("TOLLGATE_ADMIN_TLS_KEY", missing)], "admin.tls_key: admin.tls_cert is missing"),
         (&[("TOLLGATE_PRICING_FILE", missing)], "pricing.file: /nonexistent/file.pem cannot be read: "),

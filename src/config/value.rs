@@ -2,7 +2,7 @@
 //! never repeats the value; whether it may be shown is the caller's decision.
 
 use super::declare::Form;
-use crate::domain::{BudgetMode, Secret, duration};
+use crate::domain::{BudgetMode, Network, Secret, duration};
 use crate::telemetry::{LogFormat, LogLevel};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -128,13 +128,28 @@ impl Value for Vec<Secret> {
     const FORM: Form = Form::List;
     const SIGHT: Sight = Sight::Never;
     fn read(raw: &Raw) -> Result<Self, Fault> {
-        let parts: Vec<&str> = match raw {
-            Raw::Text(text) => text.split(',').collect(),
-            Raw::List(parts) => parts.iter().map(String::as_str).collect(),
-            _ => return Err("is not a list of texts".to_owned()),
-        };
-        Ok(parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).map(Secret::new).collect())
+        Ok(parts(raw).ok_or("is not a list of texts")?.into_iter().map(Secret::new).collect())
     }
+}
+
+/// The same.
+impl Value for Vec<Network> {
+    const FORM: Form = Form::List;
+    fn read(raw: &Raw) -> Result<Self, Fault> {
+        let networks = |parts: Vec<&str>| parts.into_iter().map(Network::parse).collect();
+        parts(raw).and_then(networks).ok_or_else(|| {
+            "is not a list of networks such as \"10.0.0.0/8\" or \"fd00::/8\", with no bits after the prefix".to_owned()
+        })
+    }
+}
+
+fn parts(raw: &Raw) -> Option<Vec<&str>> {
+    let parts: Vec<&str> = match raw {
+        Raw::Text(text) => text.split(',').collect(),
+        Raw::List(parts) => parts.iter().map(String::as_str).collect(),
+        _ => return None,
+    };
+    Some(parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).collect())
 }
 
 /// Empty text means none.

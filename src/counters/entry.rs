@@ -1,7 +1,7 @@
 //! The counts of one key that its rules need: rate window, budget window, holds. Knows time only as an argument.
 
 use crate::domain::{EventId, Money, UnixMillis, Window};
-use crate::limits::{Ask, Counts, Settlement};
+use crate::limits::{Ask, Counts, Held, Settlement};
 
 /// A moment this much older than the window that is being counted is a request that was late to ask (it is counted
 /// in the newer window); anything older means the clock was set back.
@@ -92,6 +92,11 @@ impl Entry {
                 tally.value = tally.value.saturating_add(settlement.cost);
             }
         }
+    }
+
+    pub(super) fn held(&self) -> impl Iterator<Item = Held> {
+        let held = |hold: &Hold| Held { event: hold.event, amount: hold.amount, expires: hold.expires };
+        self.holds.list.iter().map(held)
     }
 
     /// Whether dropping the entry would lose nothing.

@@ -8,7 +8,7 @@
 use super::entry::{Entry, Tally, clamp};
 use super::recent::RecentlySettled;
 use crate::domain::{KeyId, Money, UnixMillis, Window};
-use crate::limits::{Ask, Counters, CountersUnavailable, Settlement, Verdict, decide};
+use crate::limits::{Ask, Counters, CountersUnavailable, Held, Settlement, Verdict, decide};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -96,6 +96,26 @@ impl MemoryCounters {
                 keys.entries.entry(key).or_default().rate = Some(Tally { window, start, value: admitted });
             });
         }
+    }
+
+    /// Takes an ask that another process has admitted, whatever the counts say. After the seeds, which do not know it.
+    pub fn adopt(&self, ask: &Ask) {
+        self.keys(ask.key, |keys| {
+            let total_spent = keys.totals.get(&ask.key).copied().unwrap_or_default();
+            keys.change(ask.key, |entry| {
+                entry.counts(ask, total_spent);
+                entry.take(ask);
+            });
+        });
+    }
+
+    /// Everything that is set aside now, for the process that takes over.
+    pub fn held(&self) -> Vec<Held> {
+        let mut held = Vec::new();
+        for shard in &self.shards {
+            held.extend(shard.0.lock().entries.values().flat_map(Entry::held));
+        }
+        held
     }
 
     /// A deleted key: nothing of it is kept. Its running requests count again when they settle.

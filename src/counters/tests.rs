@@ -376,3 +376,26 @@ proptest! {
         prop_assert_eq!(spent(&counters), usd(bill));
     }
 }
+
+#[test]
+fn adopted_requests_count_as_if_admitted_here() {
+    let (there, here) = (MemoryCounters::new(), MemoryCounters::new());
+    let rules = Rules { rate: rate(2, Window::Minute).rate, ..windowed(100, Window::Minute, BudgetMode::Strict) };
+    let running = ask(rules, 1, NOW, 60);
+    assert!(passes(&there, &running));
+    let held = there.held();
+    assert_eq!(held.len(), 1);
+    assert_eq!((held[0].event, held[0].amount, held[0].expires), (running.event, usd(60), running.hold_expires));
+
+    here.adopt(&Ask { hold: held[0].amount, hold_expires: held[0].expires, ..running });
+    assert_eq!(here.holds(), (1, usd(60)));
+    assert!(!passes(&here, &ask(rules, 2, NOW, 41)), "its hold claims room");
+    assert!(passes(&here, &ask(rules, 2, NOW, 40)));
+    assert!(!passes(&here, &ask(rules, 3, NOW, 0)), "and it took one of the rate");
+    // Its cost falls into a window of which nothing was counted before.
+    here.settle(settled(1, 50, NOW));
+    assert_eq!((here.holds(), spent(&here)), ((1, usd(40)), usd(50)));
+    let other = windowed(50, Window::Minute, BudgetMode::Observe);
+    assert!(!passes(&here, &ask(other, 4, NOW, 0)), "all of the window is spent");
+    assert!(there.held().len() == 1 && here.held().len() == 1);
+}

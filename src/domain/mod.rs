@@ -1,6 +1,7 @@
 //! The words of the business: ids, money, tokens, windows, keys, settings, events.
 //! Plain values only; nothing here knows a clock, a socket, a store or a provider.
 
+pub mod address;
 pub mod custom_provider;
 pub mod duration;
 pub mod event;
@@ -14,6 +15,7 @@ pub mod time;
 pub mod usage;
 pub mod window;
 
+pub use address::Network;
 pub use custom_provider::{CustomProvider, CustomRoute};
 pub use event::{Event, EventFlag};
 pub use ids::{CustomProviderId, EventId, KeyId, SettingId};

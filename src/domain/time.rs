@@ -22,6 +22,20 @@ impl UnixMillis {
     pub fn plus(self, span: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
     }
+    /// `2026-11-21T04:31:00Z`, with or without a fraction of the second, which is not counted. UTC only.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+        let time = time.split('.').next()?;
+        let three = |text: &str, separator| -> Option<[i64; 3]> {
+            let mut parts = text.split(separator).map(|part| part.parse::<u16>().ok().map(i64::from));
+            let found = [parts.next()??, parts.next()??, parts.next()??];
+            parts.next().is_none().then_some(found)
+        };
+        let ([year, month, day], [hour, minute, second]) = (three(date, '-')?, three(time, ':')?);
+        let sane = (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second < 61;
+        let days = days_before(year, month) + day - 1;
+        sane.then(|| Self::from_seconds(days * 86_400 + hour * 3600 + minute * 60 + second))
+    }
     /// Time from `earlier` to `self`, zero when it lies in the future.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -66,6 +80,22 @@ pub trait Clock: Send + Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_is_read_as_it_is_written() {
+        for (text, seconds) in [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2026-11-21T12:00:00Z", Some(1_795_262_400)),
+            ("2026-11-21T12:00:00.789Z", Some(1_795_262_400)),
+            ("2024-02-29T23:59:59Z", Some(1_709_251_199)),
+            ("2026-13-01T00:00:00Z", None),
+            ("2026-11-21T12:00:00+01:00", None),
+            ("2026-11-21", None),
+            ("", None),
+        ] {
+            assert_eq!(UnixMillis::parse_rfc3339(text), seconds.map(UnixMillis::from_seconds), "{text}");
+        }
+    }
 
     #[test]
     fn moments_are_shown_as_rfc_3339() {

@@ -9,7 +9,7 @@ use crate::domain::{BudgetMode, Key, Money, Setting, UsageSource};
 use crate::ledger::Booking;
 use crate::limits::{Ask, RateState, Refusal, Rules, Verdict};
 use crate::metering::Price;
-use crate::providers::{self, Billing, Call, Endpoint, Handle};
+use crate::providers::{self, Billing, Call, Endpoint, Handle, Provider};
 use crate::snapshot::Snapshot;
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -43,7 +43,7 @@ pub(super) struct Admitted {
 }
 
 /// What the client wants its event to carry.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Wishes {
     pub(super) custom_id: Box<str>,
     pub(super) metadata: Option<Box<RawValue>>,
@@ -88,12 +88,15 @@ pub(super) fn choose_setting(
     key: &Key,
     fitting: &[Arc<Setting>],
     call: &Call,
+    provider: &dyn Provider,
     arrival: &Arrival,
 ) -> Result<Arc<Setting>, GatewayError> {
-    let names = [&*call.model, &*call.alias];
     let permits = |setting: &&Arc<Setting>| {
-        names.iter().all(|name| name.is_empty())
-            || names.iter().any(|name| !name.is_empty() && setting.allows_model(name))
+        let call = provider.with_setting(call, setting);
+        let names = [&*call.model, &*call.alias];
+        let first = names.iter().all(|name| name.is_empty())
+            || names.iter().any(|name| !name.is_empty() && setting.allows_model(name));
+        first && call.more_models.iter().all(|name| setting.allows_model(name))
     };
     let permitted: Vec<&Arc<Setting>> = fitting.iter().filter(permits).collect();
     // The tail of an event id is random.
@@ -117,7 +120,8 @@ pub(super) async fn admit(
     let rules = Rules::of(&planned.key, g.settings.budget_mode);
     let price = price_of(g, &planned, arrival);
     let billing = planned.billing();
-    let unpriced = billing == Billing::Unpriced || (billing == Billing::Usage && price.is_none());
+    let unpriced = billing == Billing::Unpriced
+        || (billing == Billing::Usage && !(price.is_some() && all_priced(g, &planned, arrival)));
     // Work that is billed later is not bounded now: only a budget that looks backwards can let it in.
     let unbounded = billing == Billing::Later && rules.mode != BudgetMode::Observe;
     if (unpriced || unbounded) && rules.has_budget() && !g.settings.allow_unpriced {
@@ -138,11 +142,19 @@ pub(super) async fn admit(
     }
 }
 
-fn price_of(g: &Gateway, planned: &Planned, arrival: &Arrival) -> Option<Price> {
+pub(super) fn price_of(g: &Gateway, planned: &Planned, arrival: &Arrival) -> Option<Price> {
     if planned.billing() != Billing::Usage {
         return None;
     }
     providers::price(&g.ports.pricing, &*planned.provider, &planned.setting, None, &planned.call.model, arrival.now)
+}
+
+/// Whether the models beside the first have a price too.
+fn all_priced(g: &Gateway, planned: &Planned, arrival: &Arrival) -> bool {
+    let (provider, setting) = (&*planned.provider, &*planned.setting);
+    let priced =
+        |model: &str| providers::price(&g.ports.pricing, provider, setting, None, model, arrival.now).is_some();
+    planned.call.more_models.iter().all(|model| priced(model))
 }
 
 /// What the counters granted.
@@ -181,17 +193,21 @@ async fn take(
     match verdict {
         Verdict::Admitted { rate } => Ok(Taken { ask, rate }),
         Verdict::Refused(Refusal::Rate { state }) => Err(GatewayError::Rate { state }),
-        Verdict::Refused(Refusal::WindowBudget { retry_after, .. }) => Err(GatewayError::WindowBudget { retry_after }),
-        Verdict::Refused(Refusal::TotalBudget { exhausted: true }) => {
+        Verdict::Refused(Refusal::WindowBudget { retry_after, rate, .. }) => {
+            Err(GatewayError::WindowBudget { retry_after, rate })
+        }
+        Verdict::Refused(Refusal::TotalBudget { exhausted: true, .. }) => {
             g.ports.expiry.expire(planned.key.id);
             Err(GatewayError::TotalBudgetExhausted)
         }
-        Verdict::Refused(Refusal::TotalBudget { exhausted: false }) => Err(GatewayError::TotalBudgetFull),
+        Verdict::Refused(Refusal::TotalBudget { exhausted: false, rate }) => {
+            Err(GatewayError::TotalBudgetFull { rate })
+        }
     }
 }
 
 const fn has_room_for_less(refusal: Refusal) -> bool {
-    matches!(refusal, Refusal::WindowBudget { exhausted: false, .. } | Refusal::TotalBudget { exhausted: false })
+    matches!(refusal, Refusal::WindowBudget { exhausted: false, .. } | Refusal::TotalBudget { exhausted: false, .. })
 }
 
 /// What to set aside at first: an upper bound that costs nothing to compute.

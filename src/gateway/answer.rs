@@ -21,7 +21,7 @@ pub(super) async fn send_error(
     dialect: Dialect,
     stamp: &Stamp,
 ) -> pingora::Result<()> {
-    let body = error.body(dialect);
+    let body = error.body(dialect, &stamp.request_id);
     let mut headers = HeaderMap::with_capacity(12);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(seconds) = error.retry_after() {
@@ -32,6 +32,12 @@ pub(super) async fn send_error(
     }
     if dialect == Dialect::Aws {
         headers.insert(HeaderName::from_static("x-amzn-errortype"), HeaderValue::from_static(error.aws_type()));
+    }
+    // Clients of this dialect look for the id here.
+    if dialect == Dialect::Anthropic
+        && let Ok(id) = HeaderValue::from_str(&stamp.request_id)
+    {
+        headers.insert(HeaderName::from_static("request-id"), id);
     }
     stamp.apply(&mut headers);
     let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

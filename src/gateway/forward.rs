@@ -5,6 +5,7 @@
 //! deciding what to do with it, and costs less CPU than a wrapped session.
 
 use super::upstreams::Upstream;
+use crate::providers::UploadReader;
 use crate::telemetry::ConnectionState;
 use bytes::Bytes;
 use pingora::http::RequestHeader;
@@ -12,6 +13,7 @@ use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::client::HttpSession;
+use pingora_core::upstreams::peer::ALPN;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,12 +23,12 @@ use tokio::time::Instant;
 const MOST_STALE: usize = 3;
 
 /// What is sent.
-#[derive(Debug)]
-pub(super) enum Payload {
+pub(super) enum Payload<'a> {
     Whole(Bytes),
-    /// Read from the client while it is sent; at most `limit` bytes.
+    /// Taken from the client while it is sent, and shown to `reader` as it passes; at most `limit` bytes.
     Streamed {
         limit: u64,
+        reader: Option<&'a mut dyn UploadReader>,
     },
 }
 
@@ -76,11 +78,32 @@ impl Patience {
     }
 }
 
+/// As [`forward`], for a request that wants its connection upgraded: HTTP/1.1, on a connection of its own.
+pub(super) async fn upgrade(
+    connector: &Connector,
+    upstream: &Upstream,
+    head: RequestHeader,
+    patience: Patience,
+) -> Result<Answer, Fault> {
+    let mut peer = HttpPeer::clone(&*upstream.peer().ok_or(Fault::Connect)?);
+    peer.options.alpn = ALPN::H1;
+    let exchange = async {
+        let (mut session, _) = Box::pin(connector.get_http_session(&peer)).await.map_err(|_| Fault::Connect)?;
+        session.write_request_header(Box::new(head)).await.map_err(|_| Fault::Broken { sent: false })?;
+        session.finish_request_body().await.map_err(|_| Fault::Broken { sent: false })?;
+        final_head(&mut session).await.map_err(|_| Fault::Broken { sent: true })?;
+        Ok(session)
+    };
+    let session = tokio::time::timeout_at(patience.next(), exchange).await;
+    let session = session.map_err(|_| Fault::Timeout { sent: false })??;
+    Ok(Answer { session, peer: Arc::new(peer) })
+}
+
 pub(super) async fn forward(
     connector: &Connector,
     upstream: &Upstream,
     head: RequestHeader,
-    payload: Payload,
+    payload: Payload<'_>,
     client: &mut Session,
     patience: Patience,
     count: &(dyn Fn(ConnectionState) + Send + Sync),
@@ -88,7 +111,6 @@ pub(super) async fn forward(
     match payload {
         Payload::Whole(body) => {
             let sent = AtomicBool::new(false);
-            // Pinned where it is made: it holds a whole connection set-up, too much to be moved about.
             let mut exchange = std::pin::pin!(whole(connector, upstream, head, body, &sent, count));
             tokio::select! {
                 biased;
@@ -100,12 +122,16 @@ pub(super) async fn forward(
             }
             Err(Fault::ClientGone { sent: sent.load(Ordering::Relaxed) })
         }
-        Payload::Streamed { limit } => {
-            let mut exchange = std::pin::pin!(streamed(connector, upstream, head, limit, client, count));
+        Payload::Streamed { limit, reader } => {
+            let sent = AtomicBool::new(false);
+            let upload = Upload { limit, reader, sent: &sent };
+            let mut exchange = std::pin::pin!(streamed(connector, upstream, head, upload, client, count));
             tokio::select! {
                 biased;
                 answer = exchange.as_mut() => answer,
-                () = tokio::time::sleep_until(patience.deadline) => Err(Fault::Timeout { sent: true }),
+                () = tokio::time::sleep_until(patience.deadline) => {
+                    Err(Fault::Timeout { sent: sent.load(Ordering::Relaxed) })
+                }
             }
         }
     }
@@ -142,11 +168,19 @@ async fn whole(
     }
 }
 
+/// A body on its way from the client.
+struct Upload<'a, 'r> {
+    limit: u64,
+    reader: Option<&'r mut dyn UploadReader>,
+    /// All of it was passed on: nobody works on half of one.
+    sent: &'a AtomicBool,
+}
+
 async fn streamed(
     connector: &Connector,
     upstream: &Upstream,
     head: RequestHeader,
-    limit: u64,
+    mut upload: Upload<'_, '_>,
     client: &mut Session,
     count: &(dyn Fn(ConnectionState) + Send + Sync),
 ) -> Result<Answer, Fault> {
@@ -159,8 +193,11 @@ async fn streamed(
         let piece = client.downstream_session.read_request_body().await;
         let Some(piece) = piece.map_err(|_| Fault::ClientGone { sent: false })? else { break };
         total = total.saturating_add(piece.len() as u64);
-        if total > limit {
-            return Err(Fault::TooLarge { limit });
+        if total > upload.limit {
+            return Err(Fault::TooLarge { limit: upload.limit });
+        }
+        if let Some(reader) = &mut upload.reader {
+            reader.push(&piece);
         }
         if session.write_request_body(piece, false).await.is_err() {
             refused_early = true;
@@ -169,6 +206,7 @@ async fn streamed(
     }
     if !refused_early {
         session.finish_request_body().await.map_err(broken)?;
+        upload.sent.store(true, Ordering::Relaxed);
     }
     let head = tokio::select! {
         biased;
@@ -188,7 +226,8 @@ async fn connect(
     count: &(dyn Fn(ConnectionState) + Send + Sync),
 ) -> Result<(HttpSession, Arc<HttpPeer>, bool), Fault> {
     let peer = upstream.peer().ok_or(Fault::Connect)?;
-    match connector.get_http_session(&*peer).await {
+    // Boxed: it holds a whole connection set-up, more than all the rest of a request, and is over before the answer.
+    match Box::pin(connector.get_http_session(&*peer)).await {
         Ok((session, reused)) => {
             count(if reused { ConnectionState::Reused } else { ConnectionState::Opened });
             Ok((session, peer, reused))

@@ -6,7 +6,7 @@ use crate::limits::RateState;
 use crate::providers::{Endpoint, Outbound, ResponseMeter};
 use http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST,
-    TRANSFER_ENCODING, USER_AGENT,
+    SEC_WEBSOCKET_EXTENSIONS, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -102,6 +102,7 @@ fn stays_here(name: &str) -> bool {
             | "cookie"
             | "openai-organization"
             | "openai-project"
+            | "anthropic-workspace-id"
             | "x-custom-event-id"
             | "x-metadata"
             | "x-request-timeout"
@@ -155,6 +156,9 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 pub(super) const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
 pub(super) const CUSTOM_EVENT_ID: HeaderName = HeaderName::from_static("x-custom-event-id");
 pub(super) const METADATA: HeaderName = HeaderName::from_static("x-metadata");
+/// Where upstreams put their id of a request.
+const UPSTREAM_IDS: [HeaderName; 3] =
+    [REQUEST_ID, HeaderName::from_static("request-id"), HeaderName::from_static("x-amzn-requestid")];
 const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
 const EVENT_ID: HeaderName = HeaderName::from_static("x-tollgate-event-id");
 const PROVIDER: HeaderName = HeaderName::from_static("x-tollgate-provider");
@@ -223,7 +227,7 @@ pub(super) fn response_head(
     stamp: &Stamp,
     still: StillTrue,
     framing: Framing,
-    meter: &dyn ResponseMeter,
+    meter: Option<&dyn ResponseMeter>,
 ) -> ResponseHeader {
     let mut headers = HeaderMap::with_capacity(upstream.headers.len() + 10);
     let named = connection_tokens(&upstream.headers);
@@ -237,10 +241,12 @@ pub(super) fn response_head(
         }
         headers.append(name, value.clone());
     }
-    if let Some(id) = upstream.headers.get(REQUEST_ID) {
+    if let Some(id) = upstream_request_id(&upstream.headers) {
         headers.insert(UPSTREAM_REQUEST_ID, id.clone());
     }
-    meter.head(&mut headers);
+    if let Some(meter) = meter {
+        meter.head(&mut headers);
+    }
     stamp.apply(&mut headers);
     match framing {
         Framing::Length(bytes) => drop(headers.insert(CONTENT_LENGTH, bytes.into())),
@@ -252,12 +258,38 @@ pub(super) fn response_head(
     response(upstream.status, headers)
 }
 
+/// `101` as the client gets it: what was hop-by-hop is said again.
+pub(super) fn upgraded(head: ResponseHeader) -> ResponseHeader {
+    let mut parts: http::response::Parts = head.into();
+    parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    parts.into()
+}
+
+/// The request's own part of an upgrade, put back after hygiene took it out. Extensions (compression) would hide the
+/// messages that tell the bill.
+pub(super) fn ask_for_upgrade(head: &mut RequestHeader, provider: Vec<(HeaderName, HeaderValue)>) {
+    let mut parts: http::request::Parts = head.as_owned_parts();
+    parts.headers.remove(SEC_WEBSOCKET_EXTENSIONS);
+    parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    for (name, value) in provider {
+        parts.headers.insert(name, value);
+    }
+    *head = parts.into();
+}
+
 /// A head of exactly these headers: names go out in the usual case.
 pub(super) fn response(status: http::StatusCode, headers: HeaderMap) -> ResponseHeader {
     let (mut parts, ()) = http::Response::new(()).into_parts();
     parts.status = status;
     parts.headers = headers;
     parts.into()
+}
+
+/// The upstream's own id of a request.
+pub(super) fn upstream_request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
+    UPSTREAM_IDS.into_iter().find_map(|name| headers.get(name))
 }
 
 /// A caller's own request id is kept when it is short and harmless to print.
@@ -297,6 +329,15 @@ mod tests {
         check("a b", false);
         check("", false);
         check("\"><script>", false);
+    }
+
+    #[test]
+    fn the_upstreams_id_is_found_under_each_of_its_names() {
+        for name in ["x-request-id", "x-amzn-requestid"] {
+            let headers = HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static("id-1"))]);
+            assert_eq!(upstream_request_id(&headers).map(HeaderValue::as_bytes), Some(&b"id-1"[..]), "{name}");
+        }
+        assert_eq!(upstream_request_id(&HeaderMap::new()), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! | admit | `admit` | rules, price, limits | `Admitted`: held money, an open journal record |
 //! | forward | `forward`, `upstreams`, `headers` | the request as the provider wants it | the answer's head |
 //! | relay | `relay`, `decode` | the answer, metered | bytes to the client |
+//! | upgrade | `socket` | frames both ways | an event for every bill that is told |
 //! | settle | `settle` | usage and price | one event, before the last byte leaves |
 //! | refuse | `refuse`, `answer` | any error | an answer in the client's dialect |
 
@@ -26,6 +27,7 @@ mod read;
 mod refuse;
 mod relay;
 mod settle;
+mod socket;
 mod space;
 mod upstreams;
 mod walk;
@@ -33,11 +35,12 @@ mod walk;
 pub use expiry::{ExpiredKeys, KeyExpiry, expire_keys};
 pub use upstreams::PeerTimeouts;
 
-use crate::domain::BudgetMode;
 use crate::domain::time::Clock;
+use crate::domain::{BudgetMode, Network};
 use crate::ledger::{Journal, Settle};
 use crate::limits::Counters;
 use crate::metering::Pricing;
+use crate::providers::Ambient;
 use crate::snapshot::Snapshot;
 use crate::store::ObjectStore;
 use crate::telemetry::{InFlight as Underway, Metrics, RequestLog};
@@ -66,6 +69,8 @@ pub struct Ports {
     pub expiry: KeyExpiry,
     /// Whose a provider's objects are.
     pub objects: Arc<dyn ObjectStore>,
+    /// The host's own credentials, for settings without any.
+    pub ambient: Arc<dyn Ambient>,
     pub readiness: Arc<dyn Readiness>,
     /// `None` = requests leave no line.
     pub request_log: Option<Arc<RequestLog>>,
@@ -112,6 +117,8 @@ pub struct GatewaySettings {
     pub anonymous_refusals_per_minute: u32,
     /// Configured base URLs by provider name.
     pub base_urls: HashMap<String, String>,
+    /// Networks that no upstream connection goes to.
+    pub deny_targets: Vec<Network>,
 }
 
 /// The proxy face.
@@ -161,7 +168,7 @@ impl Gateway {
         Self {
             sink: Arc::new(sink),
             connector: Connector::new(Some(connector)),
-            upstreams: upstreams::Upstreams::new(timeouts),
+            upstreams: upstreams::Upstreams::new(timeouts, &settings.deny_targets),
             memory: read::BodyMemory::new(settings.body_memory),
             refusals: Rate::new(Duration::from_secs(60)),
             objects: objects::Objects::new(ports.objects.clone()),

@@ -141,9 +141,6 @@ pub(super) async fn check(
     fitting: &[Arc<Setting>],
     ids: &[Box<str>],
 ) -> Result<Resolved, GatewayError> {
-    if ids.is_empty() {
-        return Ok(Resolved::default());
-    }
     let found = g.objects.find(provider, ids).await.map_err(|error| {
         tracing::error!(%error, "the owner of an object cannot be looked up");
         GatewayError::ObjectsUnavailable
@@ -182,7 +179,7 @@ pub(super) async fn own_only(g: &Gateway, key: KeyId, provider: &str, list: &[u8
     let data = member(list, "data")?;
     let ids: Vec<Box<str>> = elements(data.value).filter_map(id_of).map(Into::into).collect();
     let found = g.objects.find(provider, &ids).await.ok()?;
-    let own = |element: &&[u8]| id_of(*element).and_then(|id| found.get(id)).is_some_and(|o| o.owner == key);
+    let own = |element: &&[u8]| id_of(element).and_then(|id| found.get(id)).is_some_and(|o| o.owner == key);
     let kept: Vec<&[u8]> = elements(data.value).filter(own).collect();
     let (first, last) = (edge(kept.first().copied()), edge(kept.last().copied()));
     let mut text = json_edit::set(list, "data", &[&b"["[..], &kept.join(&b","[..]), b"]"].concat())?;

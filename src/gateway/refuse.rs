@@ -19,6 +19,7 @@ pub(super) enum GatewayError {
     BadTimeout,
     BadRequest { message: String, param: Option<&'static str> },
     EncodedBody,
+    UpgradeRequired,
     BodyTooLarge { limit: u64 },
     BodyTimeout,
     PathNotAllowed,
@@ -28,9 +29,9 @@ pub(super) enum GatewayError {
     NotPriced,
     Unbounded,
     Rate { state: RateState },
-    WindowBudget { retry_after: Duration },
+    WindowBudget { retry_after: Duration, rate: Option<RateState> },
     TotalBudgetExhausted,
-    TotalBudgetFull,
+    TotalBudgetFull { rate: Option<RateState> },
     Overloaded,
     JournalUnavailable,
     CountersUnavailable,
@@ -53,10 +54,11 @@ impl GatewayError {
             | Self::TotalBudgetExhausted => 401,
             Self::BadTimeout | Self::BadRequest { .. } => 400,
             Self::EncodedBody => 415,
+            Self::UpgradeRequired => 426,
             Self::BodyTooLarge { .. } => 413,
             Self::BodyTimeout => 408,
             Self::PathNotAllowed | Self::ModelNotAllowed | Self::NotPriced | Self::Unbounded => 403,
-            Self::Rate { .. } | Self::WindowBudget { .. } | Self::TotalBudgetFull => 429,
+            Self::Rate { .. } | Self::WindowBudget { .. } | Self::TotalBudgetFull { .. } => 429,
             Self::Overloaded | Self::JournalUnavailable | Self::CountersUnavailable | Self::ObjectsUnavailable => 503,
             Self::Connect | Self::Upstream | Self::UpstreamAuth => 502,
             Self::Timeout => 504,
@@ -76,13 +78,14 @@ impl GatewayError {
             Self::BadTimeout
             | Self::BadRequest { .. }
             | Self::EncodedBody
+            | Self::UpgradeRequired
             | Self::BodyTooLarge { .. }
             | Self::BodyTimeout => "gateway_bad_request",
             Self::PathNotAllowed => "gateway_path_not_allowed",
             Self::ModelNotAllowed => "gateway_model_not_allowed",
             Self::NotPriced => "model_not_priced",
             Self::Rate { .. } => "gateway_rate_limit",
-            Self::WindowBudget { .. } | Self::TotalBudgetExhausted | Self::TotalBudgetFull | Self::Unbounded => {
+            Self::WindowBudget { .. } | Self::TotalBudgetExhausted | Self::TotalBudgetFull { .. } | Self::Unbounded => {
                 "gateway_cost_limit"
             }
             Self::Overloaded | Self::JournalUnavailable | Self::CountersUnavailable | Self::ObjectsUnavailable => {
@@ -106,6 +109,7 @@ impl GatewayError {
             Self::BadTimeout => "x-request-timeout must be a duration such as 30s or 1m30s".into(),
             Self::BadRequest { message, .. } => message.clone(),
             Self::EncodedBody => "the request body must not be compressed (content-encoding)".into(),
+            Self::UpgradeRequired => "this path speaks WebSocket over HTTP/1.1".into(),
             Self::BodyTooLarge { limit } => format!("the request body is larger than {limit} bytes"),
             Self::BodyTimeout => "the request body did not arrive in time".into(),
             Self::PathNotAllowed => "this key may not call this method and path".into(),
@@ -119,7 +123,7 @@ impl GatewayError {
             Self::Rate { state } => format!("rate limit of {} requests reached", state.limit),
             Self::WindowBudget { .. } => "the budget of this window does not cover this request".into(),
             Self::TotalBudgetExhausted => "the budget of this key is spent".into(),
-            Self::TotalBudgetFull => "the rest of this key's budget is held by requests in flight or too small for this one".into(),
+            Self::TotalBudgetFull { .. } => "the rest of this key's budget is held by requests in flight or too small for this one".into(),
             Self::Overloaded => "the gateway is at capacity".into(),
             Self::JournalUnavailable => "the gateway cannot record requests now".into(),
             Self::CountersUnavailable => "the gateway cannot check limits now".into(),
@@ -136,16 +140,18 @@ impl GatewayError {
             Self::NoKey | Self::UnknownKey | Self::NoSetting | Self::IncompleteSetting(_) => RefusalReason::Auth,
             Self::Revoked => RefusalReason::Revoked,
             Self::Expired => RefusalReason::Expired,
-            Self::BadTimeout | Self::BadRequest { .. } | Self::EncodedBody | Self::BodyTimeout => {
-                RefusalReason::BadRequest
-            }
+            Self::BadTimeout
+            | Self::BadRequest { .. }
+            | Self::EncodedBody
+            | Self::UpgradeRequired
+            | Self::BodyTimeout => RefusalReason::BadRequest,
             Self::BodyTooLarge { .. } => RefusalReason::BodyTooLarge,
             Self::PathNotAllowed => RefusalReason::Path,
             Self::ModelNotAllowed => RefusalReason::Model,
             Self::NotPriced | Self::Unbounded => RefusalReason::Unpriced,
             Self::Rate { .. } => RefusalReason::Rate,
             Self::WindowBudget { .. } => RefusalReason::WindowBudget,
-            Self::TotalBudgetExhausted | Self::TotalBudgetFull => RefusalReason::TotalBudget,
+            Self::TotalBudgetExhausted | Self::TotalBudgetFull { .. } => RefusalReason::TotalBudget,
             Self::Overloaded | Self::CountersUnavailable | Self::ObjectsUnavailable => RefusalReason::Overloaded,
             Self::JournalUnavailable => RefusalReason::Journal,
             Self::Connect | Self::Upstream | Self::UpstreamAuth | Self::Timeout => return None,
@@ -165,8 +171,8 @@ impl GatewayError {
     pub(super) fn retry_after(&self) -> Option<u64> {
         let wait = match self {
             Self::Rate { state } => state.reset,
-            Self::WindowBudget { retry_after } => *retry_after,
-            Self::TotalBudgetFull
+            Self::WindowBudget { retry_after, .. } => *retry_after,
+            Self::TotalBudgetFull { .. }
             | Self::Overloaded
             | Self::JournalUnavailable
             | Self::CountersUnavailable
@@ -174,6 +180,15 @@ impl GatewayError {
             _ => return None,
         };
         Some(u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX).max(1))
+    }
+
+    /// How the key's rate stands, when the key lives on and has one.
+    pub(super) const fn rate(&self) -> Option<RateState> {
+        match self {
+            Self::Rate { state } => Some(*state),
+            Self::WindowBudget { rate, .. } | Self::TotalBudgetFull { rate } => *rate,
+            _ => None,
+        }
     }
 
     /// Clients that obey `x-should-retry` must not repeat these.
@@ -196,7 +211,7 @@ impl GatewayError {
                 | Self::Rate { .. }
                 | Self::WindowBudget { .. }
                 | Self::TotalBudgetExhausted
-                | Self::TotalBudgetFull
+                | Self::TotalBudgetFull { .. }
         )
     }
 
@@ -228,7 +243,7 @@ impl GatewayError {
         }
     }
 
-    pub(super) fn body(&self, dialect: Dialect) -> Bytes {
+    pub(super) fn body(&self, dialect: Dialect, request_id: &str) -> Bytes {
         let param = match self {
             Self::BadRequest { param, .. } => *param,
             _ => None,
@@ -241,12 +256,15 @@ impl GatewayError {
                 "param": param,
                 "code": self.status().to_string(),
             }}),
-            Dialect::Anthropic => serde_json::json!({"type": "error", "error": {
-                "type": self.anthropic_type(),
-                "message": message,
-                "param": param,
-                "code": self.kind(),
-            }}),
+            Dialect::Anthropic => serde_json::json!({
+                "type": "error",
+                "error": {
+                    "type": self.anthropic_type(),
+                    "message": message,
+                    "details": {"error_code": self.kind(), "param": param},
+                },
+                "request_id": request_id,
+            }),
             Dialect::Aws => serde_json::json!({"message": message}),
         };
         Bytes::from(value.to_string())
@@ -259,7 +277,7 @@ mod tests {
 
     #[test]
     fn c49_body_is_openai_shaped_with_a_string_code() {
-        let body: serde_json::Value = serde_json::from_slice(&GatewayError::NoKey.body(Dialect::OpenAi)).unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&GatewayError::NoKey.body(Dialect::OpenAi, "r")).unwrap();
         assert_eq!(body["error"]["code"], "401");
         assert_eq!(body["error"]["type"], "gateway_auth");
         assert!(body["error"]["message"].as_str().unwrap().contains("API key"));
@@ -278,7 +296,7 @@ mod tests {
     #[test]
     fn a_bad_field_is_named() {
         let error = GatewayError::BadRequest { message: "x".into(), param: Some("model") };
-        let body: serde_json::Value = serde_json::from_slice(&error.body(Dialect::OpenAi)).unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&error.body(Dialect::OpenAi, "r")).unwrap();
         assert_eq!(body["error"]["param"], "model");
     }
 }

@@ -10,6 +10,7 @@ use super::headers::{self, Framing, Stamp, StillTrue};
 use super::objects;
 use super::refuse::GatewayError;
 use super::settle::{self, Booked, Outcome, ResponseLog};
+use crate::domain::UsageSource;
 use crate::ledger::Booking;
 use crate::metering::Price;
 use crate::providers::{Billing, Ending, Progress, Reading, ResponseMeter};
@@ -125,7 +126,10 @@ pub(super) async fn relay(g: &Gateway, start: Start<'_>, answer: Answer, client:
         g,
         arrival,
         decoder: Decoder::of(headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes)),
-        upstream_request_id: headers.get(headers::REQUEST_ID).and_then(|v| v.to_str().ok()).unwrap_or_default().into(),
+        upstream_request_id: headers::upstream_request_id(headers)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or_default()
+            .into(),
         planned,
         price,
         booking: Some(booking),
@@ -152,7 +156,9 @@ pub(super) async fn relay(g: &Gateway, start: Start<'_>, answer: Answer, client:
 impl Relay<'_> {
     /// The upstream's head as the client gets it; there is one, or there were no relay.
     fn head(&self, stamp: &Stamp, still: StillTrue, framing: Framing) -> Option<ResponseHeader> {
-        self.upstream.response_header().map(|head| headers::response_head(head, stamp, still, framing, &*self.meter))
+        self.upstream
+            .response_header()
+            .map(|head| headers::response_head(head, stamp, still, framing, Some(&*self.meter)))
     }
 
     async fn next(&mut self) -> Next {
@@ -204,8 +210,8 @@ impl Relay<'_> {
         self.finish_body();
         if self.filtered {
             let list = join(&mut self.out);
-            let Some(own) = objects::own_only(self.g, self.planned.key.id, self.planned.provider.name(), &list).await
-            else {
+            let (key, provider) = (self.planned.key.id, self.planned.provider.name());
+            let Some(own) = Box::pin(objects::own_only(self.g, key, provider, &list)).await else {
                 return self.aborted(Delivery::Unsent(Unsent::Broken), GatewayError::Upstream.status(), None);
             };
             self.out.push(own);
@@ -354,7 +360,8 @@ impl Relay<'_> {
             let (planned, g) = (self.planned, self.g);
             let exclusive = objects::are_exclusive(g, std::slice::from_ref(&planned.setting));
             let told = std::mem::take(&mut reading.charges);
-            reading.charges = g.objects.unpaid(planned.provider.name(), planned.key.id, exclusive, told).await;
+            let unpaid = g.objects.unpaid(planned.provider.name(), planned.key.id, exclusive, told);
+            reading.charges = Box::pin(unpaid).await;
         }
         let booked = self.close(ending, reading, self.status);
         if self.g.settings.durable_to_disk
@@ -367,8 +374,8 @@ impl Relay<'_> {
 
     fn close(&mut self, ending: Ending, mut reading: Reading, status: u16) -> Booked {
         if ending == Ending::Aborted {
-            // What was not told whole is charged when it is.
-            reading.charges.clear();
+            // What was not told whole is charged when it is; only what was counted here stands for itself.
+            reading.charges.retain(|charge| charge.usage.source != UsageSource::Upstream);
         }
         if !reading.made.is_empty() {
             let (planned, made) = (self.planned, &reading.made);
@@ -378,6 +385,7 @@ impl Relay<'_> {
             status,
             ending,
             reading,
+            also: self.meter.also(),
             upstream_request_id: std::mem::take(&mut self.upstream_request_id),
             response_log: self.log.take(),
         };

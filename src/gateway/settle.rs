@@ -9,7 +9,7 @@ use crate::domain::{Event, EventFlag, Money, ObjectChanges, Usage, UsageSource};
 use crate::ledger::{self, Booking, Journal, JournalError, Position, Settle};
 use crate::limits::{Counters, Settlement};
 use crate::metering::Price;
-use crate::providers::{self, Billing, Ending, Reading};
+use crate::providers::{self, Billing, Charge, Ending, Reading};
 use base64::Engine as _;
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -30,9 +30,16 @@ pub(super) fn opening(
 ) -> Event {
     let mut usage = Usage::default();
     if planned.billing() == Billing::Usage {
-        // About four bytes of JSON to a token.
-        usage.in_text = body_len as u64 / 4;
         usage.source = UsageSource::Estimated;
+        match planned.call.media.as_deref() {
+            // About four bytes of JSON to a token.
+            None => usage.in_text = body_len as u64 / 4,
+            Some(media) => {
+                usage.in_text = media.prompt_bytes / 4;
+                usage.characters = media.characters;
+                usage.audio_millis = media.audio_millis;
+            }
+        }
     }
     Event {
         id: arrival.event_id,
@@ -67,6 +74,8 @@ pub(super) struct Outcome {
     pub(super) status: u16,
     pub(super) ending: Ending,
     pub(super) reading: Reading,
+    /// Work of other models.
+    pub(super) also: Vec<(Box<str>, Usage)>,
     pub(super) upstream_request_id: Box<str>,
     pub(super) response_log: Option<Box<RawValue>>,
 }
@@ -99,18 +108,25 @@ pub(super) fn close(
 ) -> Booked {
     let price = price_of_answer(planned, admitted_price, &outcome.reading, ports, arrival);
     let mut cost = price.as_ref().map_or(Money::ZERO, |p| p.cost(&outcome.reading.usage));
-    let mut priced = price.is_some() || planned.billing() != Billing::Usage;
+    // What is charged by its object has prices of its own.
+    let told_apart = !outcome.reading.charges.is_empty() && outcome.reading.usage == Usage::default();
+    let mut priced = price.is_some() || planned.billing() != Billing::Usage || told_apart;
     let mut usage = outcome.reading.usage.clone();
-    for charge in &outcome.reading.charges {
-        let price = price_of_model(planned, &charge.model, ports, arrival);
-        cost = cost.saturating_add(price.as_ref().map_or(Money::ZERO, |p| p.cost(&charge.usage)));
+    let charged = outcome.reading.charges.iter().flat_map(Charge::parts);
+    for (model, consumed) in charged.chain(outcome.also.iter().map(|(model, usage)| (&**model, usage))) {
+        let price = price_of_model(planned, model, ports, arrival);
+        cost = cost.saturating_add(price.as_ref().map_or(Money::ZERO, |p| p.cost(consumed)));
         priced &= price.is_some();
-        usage = usage.plus(&charge.usage);
+        usage = usage.plus(consumed);
     }
     let flags = flags(planned.billing(), priced, &usage, &outcome);
     let known_flags = flags.clone();
-    let Reading { made, charges, .. } = outcome.reading;
+    let Reading { model, made, charges, .. } = outcome.reading;
+    let answered = model.filter(|_| planned.provider.events_name_the_answering_model());
     booking.learn(|event| {
+        if let Some(model) = answered {
+            event.model = model;
+        }
         event.upstream_request_id = outcome.upstream_request_id;
         event.flags = known_flags;
         if let Some(charge) = charges.first().filter(|_| event.model.is_empty()) {

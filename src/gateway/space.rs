@@ -1,6 +1,6 @@
 //! Which URL space a request belongs to.
 
-use crate::providers::{self, Endpoint, Handle};
+use crate::providers::{self, Dialect, Endpoint, Handle};
 use crate::snapshot::Snapshot;
 use arc_swap::ArcSwap;
 use http::Method;
@@ -12,11 +12,9 @@ pub(super) enum Space {
     /// `GET /readyz`.
     Ready,
     /// `/api/providers/<name>/...` and `/api/custom/providers/<name>/...`
-    Provider {
-        provider: Handle,
-        endpoint: Endpoint,
-    },
-    Unknown,
+    Provider { provider: Handle, endpoint: Endpoint },
+    /// Nothing that is served.
+    Unknown { dialect: Dialect },
 }
 
 pub(super) fn of(method: &Method, path: &str, snapshot: &ArcSwap<Snapshot>) -> Space {
@@ -24,7 +22,7 @@ pub(super) fn of(method: &Method, path: &str, snapshot: &ArcSwap<Snapshot>) -> S
         "/healthz" if method == Method::GET => Space::Alive,
         "/api/health" if method == Method::GET || method == Method::POST => Space::Alive,
         "/readyz" if method == Method::GET => Space::Ready,
-        _ => provider_space(method, path, snapshot).unwrap_or(Space::Unknown),
+        _ => provider_space(method, path, snapshot).unwrap_or(Space::Unknown { dialect: Dialect::OpenAi }),
     }
 }
 
@@ -37,8 +35,10 @@ fn provider_space(method: &Method, path: &str, snapshot: &ArcSwap<Snapshot>) -> 
         Some((name, tail)) => (snapshot.load().custom_provider(&name)?.clone(), tail.into()),
         None => providers::by_path(path).map(|(built_in, tail)| (built_in.clone(), tail))?,
     };
-    let endpoint = provider.endpoint(method, &tail)?;
-    Some(Space::Provider { provider, endpoint })
+    Some(match provider.endpoint(method, &tail) {
+        Some(endpoint) => Space::Provider { provider, endpoint },
+        None => Space::Unknown { dialect: provider.unknown_dialect() },
+    })
 }
 
 /// `.` or `..`, plain or percent-encoded.

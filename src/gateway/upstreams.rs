@@ -1,5 +1,6 @@
 //! Where upstreams are: base URLs parsed once, host names resolved off the request path, peers ready to connect to.
 
+use crate::domain::{Network, address};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use parking_lot::RwLock;
@@ -33,7 +34,7 @@ pub(super) enum UpstreamError {
     BadUrl,
     #[error("the host name could not be resolved")]
     Unresolved,
-    #[error("the address is link-local or a metadata service")]
+    #[error("the address is link-local, a metadata service or in security.deny_targets")]
     Forbidden,
     #[error("too many different base URLs")]
     TooMany,
@@ -111,11 +112,13 @@ pub struct PeerTimeouts {
 pub(super) struct Upstreams {
     by_url: RwLock<HashMap<Box<str>, Arc<Upstream>>>,
     timeouts: PeerTimeouts,
+    /// Networks that are refused besides those that always are.
+    deny: Arc<[Network]>,
 }
 
 impl Upstreams {
-    pub(super) fn new(timeouts: PeerTimeouts) -> Self {
-        Self { by_url: RwLock::default(), timeouts }
+    pub(super) fn new(timeouts: PeerTimeouts, deny: &[Network]) -> Self {
+        Self { by_url: RwLock::default(), timeouts, deny: deny.into() }
     }
 
     /// The upstream for a base URL. Resolves only the first time; later look-ups happen in the background,
@@ -127,7 +130,7 @@ impl Upstreams {
             return Ok(upstream);
         }
         let base = BaseUrl::parse(url)?;
-        let resolved = resolve(&base, self.timeouts).await?;
+        let resolved = resolve(&base, self.timeouts, &self.deny).await?;
         let upstream = Arc::new(Upstream {
             base,
             resolved: ArcSwap::from_pointee(resolved),
@@ -145,9 +148,9 @@ impl Upstreams {
         if upstream.resolved.load().at.elapsed() < FRESH || upstream.refreshing.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (upstream, timeouts) = (upstream.clone(), self.timeouts);
+        let (upstream, timeouts, deny) = (upstream.clone(), self.timeouts, self.deny.clone());
         tokio::spawn(async move {
-            match resolve(&upstream.base, timeouts).await {
+            match resolve(&upstream.base, timeouts, &deny).await {
                 Ok(resolved) => upstream.resolved.store(Arc::new(resolved)),
                 Err(error) => {
                     tracing::warn!(host = %upstream.base.host, %error, "keeping the last known addresses of an upstream");
@@ -160,7 +163,7 @@ impl Upstreams {
     }
 }
 
-async fn resolve(base: &BaseUrl, timeouts: PeerTimeouts) -> Result<Resolved, UpstreamError> {
+async fn resolve(base: &BaseUrl, timeouts: PeerTimeouts, deny: &[Network]) -> Result<Resolved, UpstreamError> {
     let addresses: Vec<SocketAddr> = if let Ok(ip) = base.host.parse::<IpAddr>() {
         vec![SocketAddr::new(ip, base.port)]
     } else {
@@ -168,7 +171,9 @@ async fn resolve(base: &BaseUrl, timeouts: PeerTimeouts) -> Result<Resolved, Ups
         let found = tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await;
         found.map_err(|_| UpstreamError::Unresolved)?.map_err(|_| UpstreamError::Unresolved)?.collect()
     };
-    if addresses.iter().any(|a| is_forbidden(a.ip())) {
+    // One forbidden address among good ones is a trick, or a mistake that would show at random: all are refused.
+    let forbidden = |ip| address::is_metadata(ip) || deny.iter().any(|network| network.contains(ip));
+    if addresses.iter().any(|a| forbidden(a.ip())) {
         return Err(UpstreamError::Forbidden);
     }
     // Where a host has both families, the older one connects everywhere.
@@ -198,18 +203,6 @@ fn peer(base: &BaseUrl, address: SocketAddr, timeouts: PeerTimeouts) -> HttpPeer
     peer
 }
 
-/// Link-local networks and the metadata services of clouds are never upstreams.
-fn is_forbidden(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => v4.is_link_local() || v4.is_unspecified() || v4.octets() == [100, 100, 100, 200],
-        IpAddr::V6(v6) => {
-            v6.is_unicast_link_local()
-                || v6.is_unspecified()
-                || v6.segments() == [0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254]
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,15 +224,28 @@ mod tests {
         assert_eq!(BaseUrl::parse("https://a").unwrap().port, 443);
     }
 
-    #[test]
-    fn metadata_services_are_never_upstreams() {
-        for bad in
-            ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "fd00:ec2::254", "0.0.0.0", "100.100.100.200"]
-        {
-            assert!(is_forbidden(bad.parse().unwrap()), "{bad}");
+    const TIMEOUTS: PeerTimeouts = PeerTimeouts { connect: Duration::from_secs(1), keepalive: Duration::from_secs(1) };
+
+    #[tokio::test]
+    async fn metadata_services_are_never_upstreams() {
+        let upstreams = Upstreams::new(TIMEOUTS, &[]);
+        // The last two are names to us, and addresses to a resolver.
+        for bad in ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]", "0.0.0.0", "2852039166", "0xa9fea9fe"] {
+            let found = upstreams.find(&format!("http://{bad}/latest")).await;
+            assert!(matches!(found, Err(UpstreamError::Forbidden)), "{bad}: {found:?}");
         }
-        for good in ["127.0.0.1", "10.0.0.1", "8.8.8.8", "::1"] {
-            assert!(!is_forbidden(good.parse().unwrap()), "{good}");
+        for good in ["127.0.0.1", "10.0.0.1", "8.8.8.8", "[::1]", "localhost"] {
+            assert!(upstreams.find(&format!("http://{good}")).await.is_ok(), "{good}");
         }
+    }
+
+    #[tokio::test]
+    async fn denied_networks_are_no_upstreams_whatever_they_are_called() {
+        let upstreams = Upstreams::new(TIMEOUTS, &["127.0.0.0/8", "::1"].map(|n| Network::parse(n).unwrap()));
+        for bad in ["127.0.0.1:80", "127.9.9.9", "[::1]", "[::ffff:127.0.0.1]", "localhost", "2130706433"] {
+            let found = upstreams.find(&format!("http://{bad}")).await;
+            assert!(matches!(found, Err(UpstreamError::Forbidden)), "{bad}: {found:?}");
+        }
+        assert!(upstreams.find("http://10.0.0.1").await.is_ok());
     }
 }

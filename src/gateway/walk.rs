@@ -11,16 +11,21 @@ use super::read::{self, BodyLimits, ReadBody, ReadError};
 use super::refuse::GatewayError;
 use super::relay::{self, Delivered, Delivery, Start, Unsent};
 use super::settle::{self, Booked, Outcome};
+use super::socket;
 use super::space::{self, Space};
 use crate::auth::{credential, digest};
 use crate::domain::{Event, EventFlag, Key, Money, Setting, Usage};
 use crate::ledger::Booking;
+use crate::limits::Rules;
 use crate::metering::Price;
-use crate::providers::{Dialect, Ending, Endpoint, Handle, Prepare, Provider, Reading, Unsigned};
+use crate::providers::{
+    self, Billing, Call, Dialect, Ending, Endpoint, Handle, Prepare, Provider, Reading, Socket, Unsigned, UploadReader,
+};
 use crate::telemetry::{AbortedBy, Finished, RequestLine};
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
 use pingora::proxy::Session;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -38,7 +43,10 @@ pub(super) async fn walk(g: &Gateway, session: &mut Session) -> pingora::Result<
             let (ready, report) = g.ports.readiness.report().await;
             answer(session, &arrival, if ready { 200 } else { 503 }, report.into()).await
         }
-        Space::Unknown => refuse(g, session, &arrival, Who::nobody(), GatewayError::NotFound).await,
+        Space::Unknown { dialect } => {
+            let who = Who { dialect: Some(dialect), ..Who::nobody() };
+            refuse(g, session, &arrival, who, GatewayError::NotFound).await
+        }
         Space::Provider { provider, endpoint } if g.ports.metrics.in_flight() > g.settings.max_in_flight => {
             let who = Who::calls(&*provider, &endpoint);
             refuse(g, session, &arrival, who, GatewayError::Overloaded).await
@@ -80,7 +88,7 @@ async fn serve(
         Ok(deadline) => deadline,
         Err(error) => return refuse(g, session, &arrival, who, error).await,
     };
-    let key = match identify(g, session) {
+    let key = match identify(g, session, &*provider) {
         Ok(key) => key,
         Err(error) => return refuse(g, session, &arrival, who, error).await,
     };
@@ -89,18 +97,30 @@ async fn serve(
         Ok(fitting) => fitting,
         Err(error) => return refuse(g, session, &arrival, who, error).await,
     };
-    let body = match request_body(g, session, &endpoint, &fitting).await {
+    let body = match request_body(g, session, &key, &endpoint, &fitting).await {
         Ok(body) => body,
         Err(ReadError::Refused(error)) => return refuse(g, session, &arrival, who, error).await,
         Err(ReadError::ClientGone) => return Err(cut()),
     };
     let bytes = body.as_ref().map(|b| b.bytes.clone()).unwrap_or_default();
     let named = provider.references(&endpoint, session.req_header().uri.query(), &bytes);
-    let resolved = match objects::check(g, &key, provider.name(), &fitting, &named).await {
-        Ok(resolved) => resolved,
-        Err(error) => return refuse(g, session, &arrival, who, error).await,
+    let mut resolved = Resolved::default();
+    if !named.is_empty() {
+        resolved = match Box::pin(objects::check(g, &key, provider.name(), &fitting, &named)).await {
+            Ok(resolved) => resolved,
+            Err(error) => return refuse(g, session, &arrival, who, error).await,
+        };
+    }
+    let socket = provider.socket(&endpoint, session.req_header().uri.query(), &session.req_header().headers);
+    if socket.is_some() && !session.downstream_session.is_upgrade_req() {
+        return refuse(g, session, &arrival, who, GatewayError::UpgradeRequired).await;
+    }
+    let call = match &socket {
+        Some(socket) => Ok(socket.call.clone()),
+        None => read_call(session, &*provider, &endpoint, &bytes),
     };
-    let planned = match plan(session, &arrival, Arc::clone(&key), &fitting, provider, endpoint, &bytes, resolved) {
+    let planned = call.and_then(|call| plan(&arrival, Arc::clone(&key), &fitting, provider, endpoint, call, resolved));
+    let planned = match planned {
         Ok(planned) => planned,
         Err(error) => return refuse(g, session, &arrival, who, error).await,
     };
@@ -108,6 +128,7 @@ async fn serve(
     let who = Who { model: &model, ..who };
     let headers = &session.req_header().headers;
     let wishes = Wishes { custom_id: arrival::custom_id(headers), metadata: arrival::metadata(headers) };
+    let kept_wishes = socket.is_some().then(|| wishes.clone());
     let admitted = match admit::admit(g, planned, wishes, &bytes, &arrival).await {
         Ok(admitted) => admitted,
         Err(error) => return refuse(g, session, &arrival, who, error).await,
@@ -117,14 +138,16 @@ async fn serve(
     if planned.key.log_request {
         booking.learn(|event| event.request = settle::logged_body(&bytes, g.settings.log_body_limit));
     }
-    let serving = Serving { g, arrival: &arrival, planned: &planned, price: price.as_ref(), rate, request: &bytes };
-    let exchanged = serving.exchange(session, booking, body, patience).await;
+    let mut serving = Serving { g, arrival: &arrival, planned, price, rate, request: &bytes };
+    let exchanged = serving.exchange(session, booking, body, patience, socket.zip(kept_wishes)).await;
     serving.finish(session, exchanged).await
 }
 
 /// The key that the client presents.
-fn identify(g: &Gateway, session: &Session) -> Result<Arc<Key>, GatewayError> {
-    let raw = credential::presented_key(&session.req_header().headers).ok_or(GatewayError::NoKey)?;
+fn identify(g: &Gateway, session: &Session, provider: &dyn Provider) -> Result<Arc<Key>, GatewayError> {
+    let headers = &session.req_header().headers;
+    let signed = || credential::signing_key(headers, provider.signing_service()?);
+    let raw = credential::presented_key(headers).or_else(signed).ok_or(GatewayError::NoKey)?;
     let snapshot = g.ports.snapshot.load();
     snapshot.key(&digest::digest(raw)).cloned().ok_or(GatewayError::UnknownKey)
 }
@@ -147,15 +170,19 @@ fn preconditions(
     Ok(fitting)
 }
 
-/// Bodies that a rule must look at are read whole; others are streamed through.
+/// Bodies that a rule must look at are read whole; others are streamed through. Of an upload, permitted models and a
+/// budget must know what it asks for before it is sent; what is only billed can be read while it passes.
 async fn request_body(
     g: &Gateway,
     session: &mut Session,
+    key: &Key,
     endpoint: &Endpoint,
     fitting: &[Arc<Setting>],
 ) -> Result<Option<ReadBody>, ReadError> {
     let upload = !endpoint.json_body && session.get_header_bytes(http::header::CONTENT_TYPE).starts_with(b"multipart/");
-    let model_matters = fitting.iter().any(|setting| !setting.allowed_models.is_empty());
+    let has_budget = Rules::of(key, g.settings.budget_mode).has_budget();
+    let model_matters = fitting.iter().any(|setting| !setting.allowed_models.is_empty())
+        || (has_budget && endpoint.billing == Billing::Usage);
     let small = read::declared_length(session).is_some_and(|n| n <= 64 * 1024);
     if upload && !small && !model_matters {
         if read::declared_length(session).is_some_and(|n| n > g.settings.upload_limit) {
@@ -168,56 +195,68 @@ async fn request_body(
     read::body(session, limits, &g.memory).await.map(Some)
 }
 
-fn plan(
+fn read_call(
     session: &Session,
+    provider: &dyn Provider,
+    endpoint: &Endpoint,
+    body: &Bytes,
+) -> Result<Call, GatewayError> {
+    let read = provider.read(endpoint, &session.req_header().headers, body);
+    read.map_err(|bad| GatewayError::BadRequest { message: bad.message, param: bad.param })
+}
+
+fn plan(
     arrival: &Arrival,
     key: Arc<Key>,
     fitting: &[Arc<Setting>],
     provider: Handle,
     endpoint: Endpoint,
-    body: &Bytes,
+    mut call: Call,
     resolved: Resolved,
 ) -> Result<Planned, GatewayError> {
-    let mut call = provider
-        .read(&endpoint, &session.req_header().headers, body)
-        .map_err(|bad| GatewayError::BadRequest { message: bad.message, param: bad.param })?;
     call.charged_as = resolved.charged_as;
     let made_with = fitting.iter().find(|setting| Some(setting.id) == resolved.setting);
     let fitting = made_with.map_or(fitting, std::slice::from_ref);
-    let setting = admit::choose_setting(&key, fitting, &call, arrival)?;
+    let setting = admit::choose_setting(&key, fitting, &call, &*provider, arrival)?;
+    let call = match provider.with_setting(&call, &setting) {
+        Cow::Owned(known) => known,
+        Cow::Borrowed(_) => call,
+    };
     Ok(Planned { key, setting, provider, endpoint, call })
 }
 
 /// An admitted request on its way.
-struct Serving<'a> {
-    g: &'a Gateway,
-    arrival: &'a Arrival,
-    planned: &'a Planned,
-    price: Option<&'a Price>,
+pub(super) struct Serving<'a> {
+    pub(super) g: &'a Gateway,
+    pub(super) arrival: &'a Arrival,
+    pub(super) planned: Planned,
+    pub(super) price: Option<Price>,
     rate: Option<crate::limits::RateState>,
     request: &'a Bytes,
 }
 
 /// How the exchange with the upstream went.
-struct Exchanged {
-    delivered: Delivered,
+pub(super) struct Exchanged {
+    pub(super) delivered: Delivered,
     /// To be sent in place of an answer.
-    refusal: Option<GatewayError>,
+    pub(super) refusal: Option<GatewayError>,
     /// Spent waiting for the upstream's head.
-    waited: Duration,
+    pub(super) waited: Duration,
 }
 
 impl Serving<'_> {
     /// Forward and relay. Whatever happens, the booking is closed when this returns.
     async fn exchange(
-        &self,
+        &mut self,
         session: &mut Session,
-        booking: Booking,
+        mut booking: Booking,
         body: Option<ReadBody>,
         patience: Patience,
+        socket: Option<(Socket, Wishes)>,
     ) -> Exchanged {
-        let (g, planned) = (self.g, self.planned);
+        let (g, planned) = (self.g, &self.planned);
         let client = session.req_header();
+        let ambient = if planned.provider.is_ambient(&planned.setting) { g.ports.ambient.current() } else { None };
         let prepared = planned.provider.prepare(&Prepare {
             endpoint: &planned.endpoint,
             call: &planned.call,
@@ -225,16 +264,22 @@ impl Serving<'_> {
             headers: &client.headers,
             query: client.uri.query(),
             body: self.request,
-            ambient: None,
+            ambient: ambient.as_deref(),
         });
         let outbound = match prepared {
             Ok(outbound) => outbound,
             Err(incomplete) => return self.unanswered(booking, GatewayError::IncompleteSetting(incomplete.entry)),
         };
-        let configured = g.settings.base_urls.get(planned.provider.name());
-        let configured = configured.map_or(planned.provider.default_base_url(), |url| planned.provider.base_url(url));
-        let base_url = outbound.base_url.as_deref().unwrap_or(configured);
-        let upstream = match g.upstreams.find(base_url).await {
+        let configured = g.settings.base_urls.get(planned.provider.name()).map(|url| &**url);
+        let base_url = match (&outbound.base_url, configured, &outbound.public_url) {
+            (Some(dictated), ..) | (None, None, Some(dictated)) => Ok(Cow::Borrowed(&**dictated)),
+            _ => providers::base_url(&*planned.provider, configured, &planned.setting),
+        };
+        let base_url = match base_url {
+            Ok(base_url) => base_url,
+            Err(incomplete) => return self.unanswered(booking, GatewayError::IncompleteSetting(incomplete.entry)),
+        };
+        let upstream = match g.upstreams.find(&base_url).await {
             Ok(upstream) => upstream,
             Err(error) => {
                 tracing::warn!(provider = planned.provider.name(), %error, "no upstream");
@@ -269,14 +314,31 @@ impl Serving<'_> {
                 Err(bad) => return self.unanswered(booking, GatewayError::IncompleteSetting(bad.entry)),
             }
         }
+        let mut reader = match &body {
+            Some(_) => None,
+            None => planned.provider.upload(&planned.endpoint, &session.req_header().headers),
+        };
         let payload = match &body {
             Some(_) => Payload::Whole(outbound.body.clone()),
-            None => Payload::Streamed { limit: g.settings.upload_limit },
+            None => Payload::Streamed {
+                limit: g.settings.upload_limit,
+                reader: reader.as_mut().map(|reader| &mut **reader as &mut dyn UploadReader),
+            },
         };
         let sent_at = Instant::now();
         let count = |state| g.ports.metrics.connected(state);
-        let answer = forward::forward(&g.connector, &upstream, head, payload, session, patience, &count).await;
+        let (answer, socket) = match socket {
+            Some((Socket { headers, meter, .. }, wishes)) => {
+                headers::ask_for_upgrade(&mut head, headers);
+                (forward::upgrade(&g.connector, &upstream, head, patience).await, Some((meter, wishes)))
+            }
+            None => (forward::forward(&g.connector, &upstream, head, payload, session, patience, &count).await, None),
+        };
         let waited = sent_at.elapsed();
+        if let Some(reader) = reader {
+            self.learn(reader.call(), &mut booking);
+        }
+        let planned = &self.planned;
         let answer = match answer {
             Ok(answer) => answer,
             Err(fault) => return self.faulted(booking, fault),
@@ -286,10 +348,18 @@ impl Serving<'_> {
             tracing::warn!(setting.id = %planned.setting.id, status, "the provider refused a credential");
             return self.unanswered(booking, GatewayError::UpstreamAuth);
         }
+        match (status, socket) {
+            (101, Some((meter, wishes))) => {
+                return Box::pin(socket::relay(self, booking, answer, meter, session, &wishes)).await;
+            }
+            // Nobody asked for another protocol.
+            (101, None) => return self.unanswered(booking, GatewayError::Upstream),
+            _ => {}
+        }
         let start = Start {
             arrival: self.arrival,
             planned,
-            price: self.price,
+            price: self.price.as_ref(),
             booking,
             request: self.request,
             patience,
@@ -299,7 +369,17 @@ impl Serving<'_> {
         Exchanged { delivered, refusal: None, waited }
     }
 
-    fn stamp(&self) -> Stamp {
+    /// What an upload turned out to ask for, once it has passed.
+    fn learn(&mut self, call: Call, booking: &mut Booking) {
+        booking.learn(|event| {
+            event.model = call.model.clone();
+            event.user_id = call.user.clone();
+        });
+        self.planned.call = self.planned.provider.with_setting(&call, &self.planned.setting).into_owned();
+        self.price = admit::price_of(self.g, &self.planned, self.arrival);
+    }
+
+    pub(super) fn stamp(&self) -> Stamp {
         Stamp {
             request_id: self.arrival.request_id.clone(),
             allow_origin: self.arrival.allow_origin.clone(),
@@ -312,7 +392,7 @@ impl Serving<'_> {
     }
 
     /// Nothing came back and nothing was consumed.
-    fn unanswered(&self, booking: Booking, error: GatewayError) -> Exchanged {
+    pub(super) fn unanswered(&self, booking: Booking, error: GatewayError) -> Exchanged {
         let status = error.status();
         let booked = self.book_fault(booking, status, Ending::Complete, Reading::default());
         let delivered = Delivered { delivery: Delivery::Whole, status, booked, first_byte: None };
@@ -332,7 +412,7 @@ impl Serving<'_> {
         // A connection that closed before any answer consumed nothing.
         let consumed = fault.sent() && !matches!(fault, Fault::Broken { .. });
         let reading = if consumed {
-            let planned = self.planned;
+            let planned = &self.planned;
             let no_head = http::HeaderMap::new();
             let mut meter = planned.provider.meter(&planned.endpoint, &planned.call, 200, &no_head, self.request);
             Reading { truncated: false, ..meter.reading(Ending::Aborted) }
@@ -347,8 +427,15 @@ impl Serving<'_> {
     }
 
     fn book_fault(&self, booking: Booking, status: u16, ending: Ending, reading: Reading) -> Booked {
-        let outcome = Outcome { status, ending, reading, upstream_request_id: Box::default(), response_log: None };
-        settle::close(booking, self.planned, self.price, outcome, &self.g.ports, self.arrival)
+        let outcome = Outcome {
+            status,
+            ending,
+            reading,
+            also: Vec::new(),
+            upstream_request_id: Box::default(),
+            response_log: None,
+        };
+        settle::close(booking, &self.planned, self.price.as_ref(), outcome, &self.g.ports, self.arrival)
     }
 
     /// Sends what is still to be sent, and tells metrics and log.
@@ -371,7 +458,7 @@ impl Serving<'_> {
     }
 
     fn report(&self, delivered: &Delivered, waited: Duration, refusal: Option<&GatewayError>) {
-        let (g, planned, arrival) = (self.g, self.planned, self.arrival);
+        let (g, planned, arrival) = (self.g, &self.planned, self.arrival);
         let duration = arrival.started.elapsed();
         let first_byte = delivered.first_byte.map(|at| at - arrival.started);
         let booked = &delivered.booked;
@@ -428,14 +515,10 @@ async fn refuse(
         g.ports.metrics.refused(reason);
     }
     note(g, session, arrival, who, &error);
-    let rate = match &error {
-        GatewayError::Rate { state } => Some(*state),
-        _ => None,
-    };
     let stamp = Stamp {
         request_id: arrival.request_id.clone(),
         allow_origin: arrival.allow_origin.clone(),
-        rate,
+        rate: error.rate(),
         ..Stamp::default()
     };
     let sent = send_error(session, &error, who.dialect.unwrap_or(Dialect::OpenAi), &stamp).await;

@@ -7,6 +7,7 @@
 use super::record::{HEADER_BYTES, Kind, encode};
 use super::recover::{self, Recovery};
 use super::segment::{FIRST, MAGIC, Tape, path_of, write_whole};
+use super::slots::{self, Sign};
 use super::state::{Active, Cursor, Place, Segment, State, Synced};
 use super::{JournalSettings, sync};
 use crate::domain::Event;
@@ -14,9 +15,9 @@ use crate::ledger::{Journal, JournalError, Position};
 use async_trait::async_trait;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::fmt;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,6 +37,8 @@ const SYNC_WAIT: Duration = Duration::from_secs(30);
 pub enum OpenError {
     #[error("another process uses the journal in {}", .0.display())]
     InUse(PathBuf),
+    #[error("two processes use the journal in {}: one of them is still handing over to the other", .0.display())]
+    Upgrading(PathBuf),
     #[error("the journal cannot {doing}: {source}")]
     Io { doing: &'static str, source: io::Error },
 }
@@ -115,8 +118,9 @@ impl FileJournal {
         settings.segment_bytes = settings.segment_bytes.clamp(4096, settings.max_bytes / 8);
         settings.sync_interval = settings.sync_interval.max(Duration::from_millis(1));
         let directory = settings.directory.clone();
-        DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(io("make its directory"))?;
-        let lock = lock(&directory)?;
+        slots::make(&directory).map_err(io("make its directory"))?;
+        let lock = Sign::Owned.raise(&directory).map_err(io("make its lock"))?;
+        let lock = lock.ok_or_else(|| OpenError::InUse(directory.clone()))?;
         let (state, leftovers) = recover::read(&directory).map_err(io("read what a former process left"))?;
         let (notes, noted) = mpsc::channel(settings.notes.max(1));
         let shared = Arc::new(Shared {
@@ -251,7 +255,7 @@ impl Shared {
     /// Whether a request may be opened with a record of this size, so that it and all others can still end.
     fn takes_more(&self, state: &State, record: u64) -> bool {
         let reserved = (state.opens.len() as u64 + 1) * CLOSE_BYTES;
-        !state.failed && state.bytes + record + reserved <= self.settings.max_bytes
+        !state.failed && !state.sealed_off && state.bytes + record + reserved <= self.settings.max_bytes
     }
 
     fn is_over_limit(&self, record: usize) -> bool {
@@ -364,17 +368,6 @@ impl Shared {
 fn create_file(path: &Path) -> io::Result<Arc<dyn Tape>> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     Ok(Arc::new(file))
-}
-
-fn lock(directory: &Path) -> Result<File, OpenError> {
-    let io = |source| OpenError::Io { doing: "make its lock", source };
-    let path = directory.join("lock");
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(directory.to_owned())),
-        Err(TryLockError::Error(source)) => Err(io(source)),
-    }
 }
 
 /// A closed event that goes to the end again, because the store would not take it yet and others must not wait.

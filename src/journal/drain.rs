@@ -270,7 +270,7 @@ impl Worker {
             }
         }
         for payload in &batch.unreadable {
-            if !self.rejected(set_aside_unreadable(&self.shared.settings.directory, payload), None) {
+            if !self.rejected(&set_aside_unreadable(&self.shared.settings.directory, payload), None) {
                 return false;
             }
         }
@@ -280,7 +280,7 @@ impl Worker {
     async fn without_the_bad(&mut self, events: &[Event], more_waits: bool) -> bool {
         let found = isolate(&self.outlet, events).await;
         for event in found.condemned.iter().filter_map(|i| events.get(*i)) {
-            if !self.rejected(set_aside(&self.shared.settings.directory, event), Some(event.id)) {
+            if !self.rejected(&set_aside(&self.shared.settings.directory, event), Some(event.id)) {
                 return false;
             }
             self.set_aside.insert(event.id);
@@ -299,8 +299,8 @@ impl Worker {
     }
 
     /// Counts and tells what became of an event that the store will not take; whether it is safe in the file.
-    fn rejected(&self, result: io::Result<()>, id: Option<EventId>) -> bool {
-        match &result {
+    fn rejected(&self, result: &io::Result<()>, id: Option<EventId>) -> bool {
+        match result {
             Ok(()) => {
                 self.shared.rejected.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(event.id = ?id, "an event that cannot be stored is set aside in events.rejected");

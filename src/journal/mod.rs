@@ -5,6 +5,7 @@
 //! - `record`: how one event lies in a file, `payload`: its fields. `segment`: the files, and reading them past any damage.
 //! - `state`: what is known of files and running requests. `append`: the port and its one write path. `sync`: the thread that makes it durable.
 //! - `recover`: what a former process left, at start. `reclaim`: which files may go.
+//! - `slots`: two directories for two processes while one hands over. `leave`: the one that goes. `follow`: the one that comes.
 //! - `drain`: closed events to the store. `reject`: the event that the store will not take.
 //!
 //! # Invariants
@@ -17,12 +18,15 @@
 
 mod append;
 mod drain;
+mod follow;
+mod leave;
 mod payload;
 mod reclaim;
 mod record;
 mod recover;
 mod reject;
 mod segment;
+mod slots;
 mod state;
 mod sync;
 #[cfg(test)]
@@ -30,7 +34,10 @@ mod tests;
 
 pub use append::{FileJournal, OpenError, Stats};
 pub use drain::{DrainSettings, Drainer};
+pub use follow::{Estate, Former, LOOK};
+pub use leave::Offer;
 pub use recover::Recovery;
+pub use slots::Standing;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,7 +45,7 @@ use std::time::Duration;
 /// Where the journal is and what it may take.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JournalSettings {
-    /// Created when absent. One process at a time.
+    /// Created when absent. One process at a time, or two while one takes over from the other.
     pub directory: PathBuf,
     /// Above this (less what running requests need to end) no request is opened. At least 1 MiB.
     pub max_bytes: u64,

@@ -70,6 +70,8 @@ pub(super) struct State {
     pub(super) unsynced: Vec<Arc<dyn Tape>>,
     pub(super) names_changed: bool,
     pub(super) failed: bool,
+    /// Another process takes over: nothing is opened here any more.
+    pub(super) sealed_off: bool,
     pub(super) unwritten: VecDeque<(EventId, Vec<u8>)>,
     unwritten_bytes: usize,
     pub(super) unbooked: u64,

@@ -3,7 +3,7 @@
 //! Order: rate, windowed budget, total budget; the first that objects is the refusal.
 //! Sums are made in 128 bits, so no amount can wrap or saturate its way past a limit.
 
-use super::{Ask, RateState, Refusal, Rules, Verdict};
+use super::{Ask, RateState, Refusal, Verdict};
 use crate::domain::{BudgetMode, Money, UnixMillis, Window};
 use std::time::Duration;
 
@@ -36,23 +36,25 @@ pub fn decide(ask: &Ask, counts: &Counts) -> Verdict {
         let room = room(ask, rule.limit, counts.window_spent, counts);
         if room != Room::Fits {
             let retry_after = until_end(rule.window, ask.now);
-            return Verdict::Refused(Refusal::WindowBudget { retry_after, exhausted: room == Room::Exhausted });
+            let (exhausted, rate) = (room == Room::Exhausted, untouched_rate(ask, counts));
+            return Verdict::Refused(Refusal::WindowBudget { retry_after, exhausted, rate });
         }
     }
     if let Some(limit) = ask.rules.total_budget {
         let room = room(ask, limit, counts.total_spent, counts);
         if room != Room::Fits {
-            return Verdict::Refused(Refusal::TotalBudget { exhausted: room == Room::Exhausted });
+            let (exhausted, rate) = (room == Room::Exhausted, untouched_rate(ask, counts));
+            return Verdict::Refused(Refusal::TotalBudget { exhausted, rate });
         }
     }
     Verdict::Admitted { rate }
 }
 
-/// How the rate of a key stands without asking for anything.
-pub fn rate_state(rules: &Rules, admitted: u64, now: UnixMillis) -> Option<RateState> {
-    let rule = rules.rate?;
-    let remaining = rule.limit.saturating_sub(admitted);
-    Some(RateState { limit: rule.limit, remaining, reset: until_end(rule.window, now) })
+/// How the rate stands when something else refuses.
+fn untouched_rate(ask: &Ask, counts: &Counts) -> Option<RateState> {
+    let rule = ask.rules.rate?;
+    let remaining = rule.limit.saturating_sub(counts.admitted);
+    Some(RateState { limit: rule.limit, remaining, reset: until_end(rule.window, ask.now) })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -89,6 +91,7 @@ fn until_end(window: Window, now: UnixMillis) -> Duration {
 mod tests {
     use super::*;
     use crate::domain::{EventId, KeyId, RateLimit, SpendLimit};
+    use crate::limits::Rules;
     use proptest::prelude::*;
     use uuid::Uuid;
 
@@ -122,8 +125,8 @@ mod tests {
     }
 
     const ADMITTED: Verdict = Verdict::Admitted { rate: None };
-    const FULL: Verdict = Verdict::Refused(Refusal::TotalBudget { exhausted: false });
-    const EXHAUSTED: Verdict = Verdict::Refused(Refusal::TotalBudget { exhausted: true });
+    const FULL: Verdict = Verdict::Refused(Refusal::TotalBudget { exhausted: false, rate: None });
+    const EXHAUSTED: Verdict = Verdict::Refused(Refusal::TotalBudget { exhausted: true, rate: None });
 
     #[test]
     fn budget_modes_follow_their_formula() {
@@ -188,10 +191,12 @@ mod tests {
         counts.admitted = 1;
         assert!(matches!(decide(&ask, &counts), Verdict::Refused(Refusal::Rate { .. })));
         counts.admitted = 0;
-        let window = Refusal::WindowBudget { retry_after: LEFT, exhausted: true };
+        // A budget that refuses takes nothing of the rate, and tells how it stands.
+        let rate = Some(RateState { limit: 1, remaining: 1, reset: LEFT });
+        let window = Refusal::WindowBudget { retry_after: LEFT, exhausted: true, rate };
         assert_eq!(decide(&ask, &counts), Verdict::Refused(window));
         counts.window_spent = usd(9);
-        assert_eq!(decide(&ask, &counts), EXHAUSTED);
+        assert_eq!(decide(&ask, &counts), Verdict::Refused(Refusal::TotalBudget { exhausted: true, rate }));
         counts.total_spent = usd(9);
         assert!(matches!(decide(&ask, &counts), Verdict::Admitted { rate: Some(_) }));
     }
@@ -200,7 +205,7 @@ mod tests {
     fn full_window_is_not_an_exhausted_one() {
         let mut ask = ask(BudgetMode::Strict, 5);
         ask.rules.window_budget = Some(SpendLimit { limit: usd(10), window: Window::Minute });
-        let refusal = Refusal::WindowBudget { retry_after: LEFT, exhausted: false };
+        let refusal = Refusal::WindowBudget { retry_after: LEFT, exhausted: false, rate: None };
         assert_eq!(decide(&ask, &counts(4, 2, 1)), Verdict::Refused(refusal));
     }
 

@@ -8,6 +8,7 @@ pub use decide::{Counts, decide};
 
 use crate::domain::{BudgetMode, EventId, Key, KeyId, Money, RateLimit, SpendLimit, UnixMillis};
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Every rule of a key that needs counting.
@@ -72,14 +73,16 @@ pub enum Refusal {
         state: RateState,
     },
     /// The windowed budget has no room. `exhausted`: spent has reached the limit, so nothing fits until the window ends;
-    /// otherwise holds are in the way and room may come back sooner.
+    /// otherwise holds are in the way and room may come back sooner. `rate` is as it stands: nothing was taken of it.
     WindowBudget {
         retry_after: Duration,
         exhausted: bool,
+        rate: Option<RateState>,
     },
     /// `exhausted`: spent has reached the limit, so the key is over for good; otherwise holds are in the way.
     TotalBudget {
         exhausted: bool,
+        rate: Option<RateState>,
     },
 }
 
@@ -91,6 +94,14 @@ pub struct Settlement {
     pub cost: Money,
     /// Completion: decides the window that the cost falls into, as in the ledger.
     pub at: UnixMillis,
+}
+
+/// Money that is set aside for a running request, as one process tells another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Held {
+    pub event: EventId,
+    pub amount: Money,
+    pub expires: UnixMillis,
 }
 
 /// The counts could not be reached.

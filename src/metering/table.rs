@@ -86,6 +86,11 @@ impl Pricing {
         &self.generated_at
     }
 
+    /// Names of a provider's models, aliases among them, in no order.
+    pub fn names(&self, provider: &str) -> impl Iterator<Item = &str> {
+        self.providers.get(provider).into_iter().flat_map(|models| models.keys().map(|name| &**name))
+    }
+
     /// Puts the entries of an operator's file over this table. An entry replaces the whole history of the names it
     /// gives, and of the names that were aliases of its id; limits that it does not state stay.
     ///

@@ -8,10 +8,22 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
+pub mod anthropic;
+pub mod azure;
+mod base_url;
+pub mod bedrock;
 pub mod custom;
+pub mod deepinfra;
+mod kept;
+mod open_models;
 pub mod openai;
+mod path;
 mod price;
+#[cfg(test)]
+mod suite;
+pub mod vllm;
 
+pub use base_url::base_url;
 pub use price::price;
 
 /// The error shapes clients understand.
@@ -84,6 +96,36 @@ pub struct Call {
     pub deferred: bool,
     /// What is asked for tells the consumption of this object.
     pub charged_as: Option<Box<str>>,
+    /// Models beside the first that the body sets to work: each must be allowed.
+    pub more_models: Box<[Box<str>]>,
+    /// A context beyond the model's usual one is switched on.
+    pub long_context: bool,
+    /// The service tier asked for, where a header may name it. Empty = none.
+    pub tier: Box<str>,
+    /// Of requests for or with pictures and sound.
+    pub media: Option<Box<Media>>,
+}
+
+/// What the price of pictures and sound hangs on, as far as the request says it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Media {
+    /// Of the pictures asked for, such as `1024x1024`; empty = not said. So is `quality`.
+    pub size: Box<str>,
+    pub quality: Box<str>,
+    /// Unfinished pictures asked for, of each one.
+    pub partial_images: u64,
+    /// Form of the answer that was asked for: `srt`, `pcm`.
+    pub format: Box<str>,
+    /// Text to be spoken, in Unicode scalar values.
+    pub characters: u64,
+    /// Bytes of the instructions.
+    pub prompt_bytes: u64,
+    /// Pictures that were sent along.
+    pub pictures: u64,
+    /// How long the recording that was sent along plays, by its container or, without one, by its bytes.
+    pub audio_millis: u64,
+    /// The recording is cut by the provider: what is billed may be more than it plays.
+    pub chunked: bool,
 }
 
 /// A body that cannot be served. `param` names the field when one is at fault.
@@ -118,6 +160,12 @@ pub struct AmbientCredentials {
     pub session_token: Option<Secret>,
 }
 
+/// Whoever keeps the host's credentials at hand.
+pub trait Ambient: Send + Sync + fmt::Debug {
+    /// The latest, without waiting; `None` when the host has none, or none yet.
+    fn current(&self) -> Option<Arc<AmbientCredentials>>;
+}
+
 /// What goes upstream. The gateway adds hygiene (hop-by-hop, host, length, encoding) to the client's headers.
 #[derive(Debug, Default)]
 pub struct Outbound {
@@ -127,6 +175,8 @@ pub struct Outbound {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Base URL when the setting or provider dictates one; else the configured one.
     pub base_url: Option<Box<str>>,
+    /// In place of the provider's default base URL, where the setting decides it; a configured one goes before it.
+    pub public_url: Option<Box<str>>,
     /// Path below the base URL where the body or the setting decides it; else the endpoint's.
     pub path: Option<Box<str>>,
     /// In place of the client's query; empty = none.
@@ -171,19 +221,44 @@ pub trait Provider: Send + Sync + fmt::Debug {
     fn label(&self) -> &'static str;
     /// What its clients understand, where the endpoint is known.
     fn dialect(&self, endpoint: &Endpoint) -> Dialect;
-    /// Scheme, host and fixed prefix of the public API.
+    /// What they understand on a path that is no endpoint.
+    fn unknown_dialect(&self) -> Dialect {
+        Dialect::OpenAi
+    }
+    /// Scheme, host and fixed prefix of the public API. `{entry}` in the host stands for a public entry of the setting.
     fn default_base_url(&self) -> &'static str;
     /// A base URL from a configuration, in the form that an endpoint's path is appended to.
     fn base_url<'a>(&self, configured: &'a str) -> &'a str {
         configured.trim_end_matches('/')
     }
     fn setting_schema(&self) -> SettingSchema;
+    /// What is wrong with the value of a setting's entry, as the end of a sentence about it; never repeats the value.
+    fn objection(&self, _entry: &str, _value: &str) -> Option<&'static str> {
+        None
+    }
     /// `path` is what follows `/api/providers/<name>`. `None` = 404.
     fn endpoint(&self, method: &Method, path: &str) -> Option<Endpoint>;
     fn read(&self, endpoint: &Endpoint, headers: &HeaderMap, body: &Bytes) -> Result<Call, BadCall>;
+    /// The call as this setting understands it, where the setting knows more of its model than the request says.
+    /// What comes out is what must be allowed, is priced and is prepared.
+    fn with_setting<'a>(&self, call: &'a Call, _setting: &Setting) -> Cow<'a, Call> {
+        Cow::Borrowed(call)
+    }
+    /// Events name the model that answered, because requests use names that customers make up.
+    fn events_name_the_answering_model(&self) -> bool {
+        false
+    }
+    /// Reads the same of an upload that is passed on while it arrives. `None` when nothing hangs on its content.
+    fn upload(&self, _endpoint: &Endpoint, _headers: &HeaderMap) -> Option<Box<dyn UploadReader>> {
+        None
+    }
     /// # Errors
     /// The setting lacks something.
     fn prepare(&self, request: &Prepare<'_>) -> Result<Outbound, IncompleteSetting>;
+    /// The connection that this request wants to be upgraded to; `None` for plain requests.
+    fn socket(&self, _endpoint: &Endpoint, _query: Option<&str>, _headers: &HeaderMap) -> Option<Socket> {
+        None
+    }
     /// Objects of the provider that the request names in path, query or body, the path's first: each must be the
     /// caller's own.
     fn references(&self, _endpoint: &Endpoint, _query: Option<&str>, _body: &[u8]) -> Vec<Box<str>> {
@@ -191,6 +266,14 @@ pub trait Provider: Send + Sync + fmt::Debug {
     }
     /// The answer lists the objects of everybody who uses the credential.
     fn lists_objects(&self, _endpoint: &Endpoint) -> bool {
+        false
+    }
+    /// The service in whose name clients sign, where they present their key as the access key id of a signature.
+    fn signing_service(&self) -> Option<&'static str> {
+        None
+    }
+    /// The setting has no credential: the host's own are to be kept at hand.
+    fn is_ambient(&self, _setting: &Setting) -> bool {
         false
     }
     /// The names that the price table may know a model by, best first, until one is taken (`true`).
@@ -210,6 +293,14 @@ pub trait Provider: Send + Sync + fmt::Debug {
         headers: &HeaderMap,
         request: &Bytes,
     ) -> Box<dyn ResponseMeter>;
+}
+
+/// Follows a request body that nobody holds whole. Memory does not grow with it, and it never fails:
+/// what cannot be understood is not known.
+pub trait UploadReader: Send {
+    fn push(&mut self, piece: &[u8]);
+    /// What is known by now.
+    fn call(&self) -> Call;
 }
 
 /// Whether the response is complete from the client's point of view.
@@ -251,6 +342,15 @@ pub struct Charge {
     pub id: Box<str>,
     pub model: Box<str>,
     pub usage: Usage,
+    /// The rest of it: work of other models, and requests whose size may have a price of its own.
+    pub more: Vec<(Box<str>, Usage)>,
+}
+
+impl Charge {
+    /// Everything that is priced by itself.
+    pub fn parts(&self) -> impl Iterator<Item = (&str, &Usage)> {
+        std::iter::once((&*self.model, &self.usage)).chain(self.more.iter().map(|(model, usage)| (&**model, usage)))
+    }
 }
 
 /// Follows one response body. Sees every byte, holds back as little as possible, never fails:
@@ -262,6 +362,10 @@ pub trait ResponseMeter: Send {
     fn end(&mut self, out: &mut Vec<Bytes>);
     /// The bill. Counts locally what was not reported (flagged in `usage.source`).
     fn reading(&mut self, ending: Ending) -> Reading;
+    /// Work of other models that the same answer reports, each to be billed by its own price. Known after `reading`.
+    fn also(&mut self) -> Vec<(Box<str>, Usage)> {
+        Vec::new()
+    }
     /// What to append to a stream that broke after its head was sent, so that no client takes it for whole.
     fn broken_tail(&self, message: &str) -> Option<Bytes>;
     /// The body is a sequence of events: it goes on as it comes, without a length of its own.
@@ -270,12 +374,41 @@ pub trait ResponseMeter: Send {
     fn head(&self, _headers: &mut HeaderMap) {}
 }
 
+/// A connection that is upgraded to WebSocket.
+pub struct Socket {
+    pub call: Call,
+    /// Set over what the client sent.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub meter: Box<dyn SocketMeter>,
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket").field("call", &self.call).finish_non_exhaustive()
+    }
+}
+
+/// Follows what the upstream sends on an upgraded connection.
+pub trait SocketMeter: Send {
+    /// The bills that are told in this piece, each complete.
+    fn push(&mut self, piece: &[u8]) -> Vec<Reading>;
+}
+
 /// A provider as requests hold it.
 pub type Handle = Arc<dyn Provider>;
 
 /// All built-in providers.
 pub fn all() -> &'static [Handle] {
-    static ALL: LazyLock<Vec<Handle>> = LazyLock::new(|| vec![Arc::new(openai::OpenAi)]);
+    static ALL: LazyLock<Vec<Handle>> = LazyLock::new(|| {
+        vec![
+            Arc::new(openai::OpenAi),
+            Arc::new(anthropic::Anthropic),
+            Arc::new(azure::Azure),
+            Arc::new(bedrock::Bedrock),
+            Arc::new(deepinfra::DeepInfra),
+            Arc::new(vllm::Vllm),
+        ]
+    });
     &ALL
 }
 

@@ -1,69 +1,59 @@
-//! An axum router on its own socket, with or without TLS, stopped with the process.
+//! An axum router behind a Pingora listener: sockets, TLS, stop and hand-over are then one thing for all listeners.
 
-use super::ServerError;
-use super::tls::{self, TlsListener};
+use super::linger::LINGER;
 use async_trait::async_trait;
-use parking_lot::Mutex;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use pingora::apps::ServerApp;
+use pingora::listeners::ListenerConfig;
+use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
-use pingora::services::background::BackgroundService;
-use std::net::{SocketAddr, TcpListener};
+use pingora::services::listening::Service;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// Everything needed to serve, taken once.
-struct Parts {
-    listener: TcpListener,
-    tls: Option<Arc<rustls::ServerConfig>>,
+/// A client that has not sent the head of its request in this time is dropped.
+const HEAD: Duration = Duration::from_secs(30);
+
+/// Speaks HTTP/1.1 and HTTP/2, also without TLS.
+struct Routes {
     router: axum::Router,
+    http: Builder<TokioExecutor>,
 }
 
-pub(super) struct AdminService {
-    /// The configuration key of the address, which names the listener in the log.
-    key: &'static str,
-    parts: Mutex<Option<Parts>>,
-}
-
-impl AdminService {
-    /// Binds before anything is served, so that a taken port is an error at start.
-    pub(super) fn bind(
-        key: &'static str,
-        address: SocketAddr,
-        tls: Option<&(String, String)>,
-        router: axum::Router,
-    ) -> Result<Self, ServerError> {
-        let listen = |source| ServerError::Listen { key, address, source };
-        let listener = TcpListener::bind(address).map_err(listen)?;
-        listener.set_nonblocking(true).map_err(listen)?;
-        let tls = tls.map(|(cert, key_file)| tls::config(cert, key_file)).transpose();
-        let tls = tls.map_err(|reason| ServerError::Tls { key: "admin.tls_cert", reason })?;
-        Ok(Self { key, parts: Mutex::new(Some(Parts { listener, tls, router })) })
-    }
+/// A service of one worker thread on one listener.
+pub(super) fn service(name: &str, listener: ListenerConfig, router: axum::Router) -> Service<impl ServerApp + use<>> {
+    let mut http = Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
+    let mut service = Service::new(name.to_owned(), Routes { router, http });
+    service.threads = Some(1);
+    service.add_listener(listener);
+    service
 }
 
 #[async_trait]
-impl BackgroundService for AdminService {
-    async fn start(&self, mut shutdown: ShutdownWatch) {
-        let Some(Parts { listener, tls, router }) = self.parts.lock().take() else { return };
-        let listener = match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => listener,
-            Err(error) => {
-                tracing::error!(%error, key = self.key, "a listener cannot be used");
-                return;
+impl ServerApp for Routes {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let mut shutdown = shutdown.clone();
+        let router = TowerToHyperService::new(self.router.clone());
+        let connection = self.http.serve_connection(TokioIo::new(stream), router);
+        let mut connection = std::pin::pin!(connection);
+        let told_to_stop = async move {
+            // An error means that the server is gone, which is a stop too.
+            let _ = shutdown.wait_for(|stop| *stop).await.is_ok();
+            tokio::time::sleep(LINGER).await;
+        };
+        let served = tokio::select! {
+            served = connection.as_mut() => served,
+            () = told_to_stop => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
             }
         };
-        if let Ok(address) = listener.local_addr() {
-            let name = self.key.split('.').next().unwrap_or(self.key);
-            tracing::info!(listener = name, %address, "listening");
-        }
-        let stop = async move {
-            // An error means that the server is gone, which is a stop too.
-            let _ = shutdown.changed().await.is_ok();
-        };
-        let served = match tls {
-            None => axum::serve(listener, router).with_graceful_shutdown(stop).await,
-            Some(config) => axum::serve(TlsListener::new(listener, config), router).with_graceful_shutdown(stop).await,
-        };
         if let Err(error) = served {
-            tracing::error!(%error, key = self.key, "a listener ended");
+            tracing::debug!(%error, "an admin connection broke");
         }
+        None
     }
 }

@@ -1,5 +1,7 @@
 //! The end of the process: no new connections, running requests finish, the ledger is flushed, exit 0.
+//! After a hand-over the other process brings to the ledger what is left.
 
+use super::handover::{self, Departure, Leaving};
 use crate::gateway::InFlight;
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
@@ -22,12 +24,13 @@ pub trait BeforeExit: Send + Sync {
 pub(super) struct DrainService {
     in_flight: InFlight,
     timeout: Duration,
-    before_exit: Arc<dyn BeforeExit>,
+    departure: Arc<dyn Departure>,
+    leaving: Leaving,
 }
 
 impl DrainService {
-    pub(super) fn new(in_flight: InFlight, timeout: Duration, before_exit: Arc<dyn BeforeExit>) -> Self {
-        Self { in_flight, timeout, before_exit }
+    pub(super) fn new(in_flight: InFlight, timeout: Duration, departure: Arc<dyn Departure>, leaving: Leaving) -> Self {
+        Self { in_flight, timeout, departure, leaving }
     }
 }
 
@@ -39,18 +42,21 @@ impl BackgroundService for DrainService {
         self.in_flight.drain();
         tracing::info!(requests = self.in_flight.count(), "stopping: running requests finish");
         let deadline = Instant::now() + self.timeout;
+        if self.leaving.is_set() {
+            handover::leave(&*self.departure, &self.in_flight).await;
+        }
         while self.in_flight.count() > 0 && Instant::now() < deadline {
             tokio::time::sleep(LOOK).await;
         }
         let left = self.in_flight.count();
-        self.before_exit.flush().await;
+        self.departure.flush().await;
         if left > 0 {
             tracing::warn!(requests = left, "stopped with requests cut off; each is booked as aborted");
         } else {
             tracing::info!("stopped");
         }
         // Pingora would sleep its whole grace period although nothing runs any more.
-        self.before_exit.close_log();
+        self.departure.close_log();
         std::process::exit(0);
     }
 }

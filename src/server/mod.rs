@@ -1,22 +1,32 @@
-//! Listeners and their end: the proxy on Pingora, the admin API on axum, and a stop that loses nothing.
+//! Listeners and their end: the proxy and the admin API on Pingora, a stop that loses nothing, a hand-over that
+//! refuses nobody.
 
 mod admin;
 mod drain;
+mod handover;
+mod linger;
 mod tls;
 
 use crate::gateway::{Gateway, InFlight};
+use handover::{Leaving, Signals};
+use linger::Lingering;
 use pingora::apps::HttpServerOptions;
 use pingora::listeners::ListenerConfig;
 use pingora::listeners::tls::TlsSettings;
 use pingora::prelude::Server;
-use pingora::server::configuration::ServerConf;
+use pingora::server::RunArgs;
+use pingora::server::configuration::{Opt, ServerConf};
 use pingora::services::background::background_service;
+use pingora::services::listening::Service;
 use pingora_core::protocols::l4::stream::L4BufferSettings;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use drain::BeforeExit;
+pub use handover::{Departure, Predecessor};
 
 /// Of each client connection, bytes.
 const READ_BUFFER: usize = 16 * 1024;
@@ -38,12 +48,26 @@ pub struct ServerSettings {
     pub upstream_keepalive: usize,
     pub client_keepalive: Duration,
     pub drain_timeout: Duration,
+    /// Over which the sockets go from one process to the next.
+    pub upgrade_sock: PathBuf,
+}
+
+/// What is served.
+#[derive(Debug)]
+pub struct Faces {
+    pub gateway: Gateway,
+    pub admin: axum::Router,
+    pub open_metrics: axum::Router,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     #[error("{key}: cannot listen on {address}: {source}")]
     Listen { key: &'static str, address: SocketAddr, source: std::io::Error },
+    #[error("{key}: port 0 cannot be taken over: every process would take another one")]
+    AnyPort { key: &'static str },
+    #[error("the other process cannot be taken over from: {0}")]
+    TakeOver(#[from] io::Error),
     #[error("{key}: the certificate or key cannot be used: {reason}")]
     Tls { key: &'static str, reason: String },
 }
@@ -58,6 +82,7 @@ pub fn server_conf(settings: &ServerSettings) -> ServerConf {
         // The drain service ends the process as soon as the last request is done; this is only the outer bound.
         grace_period_seconds: Some(settings.drain_timeout.as_secs() + 10),
         graceful_shutdown_timeout_seconds: Some(1),
+        upgrade_sock: settings.upgrade_sock.display().to_string(),
         daemon: false,
         ..ServerConf::default()
     }
@@ -67,50 +92,76 @@ pub fn server_conf(settings: &ServerSettings) -> ServerConf {
 pub fn run(
     settings: &ServerSettings,
     conf: ServerConf,
-    gateway: Gateway,
-    admin: axum::Router,
-    open_metrics: axum::Router,
-    before_exit: Arc<dyn BeforeExit>,
+    faces: Faces,
+    departure: Arc<dyn Departure>,
+    predecessor: Option<&dyn Predecessor>,
 ) -> Result<(), ServerError> {
-    // Bound here so that a mistake is one clear line, and so that port 0 can be answered with the port taken.
-    let proxy_address = free_address("proxy.listen", settings.proxy_listen)?.to_string();
-    let admin_service =
-        admin::AdminService::bind("admin.listen", settings.admin_listen, settings.admin_tls.as_ref(), admin)?;
-    let mut server = Server::new_with_opt_and_conf(None, conf);
+    let tls = |key, files: &Option<(String, String)>| files.as_ref().map(|files| tls::settings(key, files)).transpose();
+    let proxy_tls = tls("proxy.tls_cert", &settings.proxy_tls)?;
+    let admin_tls = tls("admin.tls_cert", &settings.admin_tls)?;
+    // From here on, nothing may fail that can fail earlier: the other process leaves.
+    let inherited = inherits(settings, predecessor)?;
+    let address = |key, address| if inherited { Ok(address) } else { free_address(key, address) };
+    let proxy_address = address("proxy.listen", settings.proxy_listen)?;
+    let admin_address = address("admin.listen", settings.admin_listen)?;
+    let metrics_address = settings.metrics_listen.map(|a| address("telemetry.metrics_listen", a)).transpose()?;
+    let options = Opt { upgrade: inherited, ..Opt::default() };
+    let mut server = Server::new_with_opt_and_conf(options, conf);
     server.bootstrap();
-    let in_flight: InFlight = gateway.in_flight();
-    let mut proxy = pingora::proxy::http_proxy_service(&server.configuration, gateway);
-    if let Some(app) = proxy.app_logic_mut() {
-        let mut options = HttpServerOptions::default();
-        options.h2c = true;
-        options.h2_idle_timeout = Some(settings.client_keepalive);
-        app.server_options = Some(options);
+    if let Some(predecessor) = predecessor {
+        predecessor.take_over()?;
     }
+
+    let in_flight: InFlight = faces.gateway.in_flight();
+    let mut app = pingora_proxy::http_proxy(&server.configuration, faces.gateway);
+    let mut options = HttpServerOptions::default();
+    options.h2c = true;
+    options.h2_idle_timeout = Some(settings.client_keepalive);
+    app.server_options = Some(options);
+    let mut proxy = Service::new("proxy".to_owned(), Lingering::new(app));
     // Head and body of a small answer leave in one write; reads need no more than this either.
     let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
-    let listener = match &settings.proxy_tls {
-        None => ListenerConfig::tcp(&proxy_address),
-        Some((cert, key)) => {
-            let tls = TlsSettings::intermediate(cert, key);
-            let mut tls = tls.map_err(|e| ServerError::Tls { key: "proxy.tls_cert", reason: e.to_string() })?;
-            tls.enable_h2();
-            ListenerConfig::tcp(&proxy_address).tls(tls)
-        }
-    };
-    proxy.add_listener(listener.l4_buffer(buffers));
+    proxy.add_listener(listener(proxy_address, proxy_tls).l4_buffer(buffers));
     tracing::info!(listener = "proxy", address = %proxy_address, "listening");
     server.add_service(proxy);
-    if let Some(address) = settings.metrics_listen {
-        let service = admin::AdminService::bind("telemetry.metrics_listen", address, None, open_metrics)?;
-        server.add_service(background_service("metrics", service));
+    if let Some(address) = metrics_address {
+        tracing::info!(listener = "telemetry", %address, "listening");
+        server.add_service(admin::service("metrics", listener(address, None), faces.open_metrics));
     }
-    server.add_service(background_service("admin", admin_service));
-    let drain = drain::DrainService::new(in_flight, settings.drain_timeout, before_exit);
+    tracing::info!(listener = "admin", address = %admin_address, "listening");
+    server.add_service(admin::service("admin", listener(admin_address, admin_tls), faces.admin));
+    let leaving = Leaving::default();
+    let drain = drain::DrainService::new(in_flight.clone(), settings.drain_timeout, departure.clone(), leaving.clone());
     server.add_service(background_service("drain", drain));
-    server.run_forever()
+    let signals = Signals { departure, in_flight, socket: settings.upgrade_sock.clone(), leaving };
+    server.run(RunArgs { shutdown_signal: Box::new(signals) });
+    std::process::exit(0)
 }
 
-/// Checks that an address can be listened on, and turns port 0 into a free port.
+/// Whether the sockets come from the process before; waits until they are on their way.
+fn inherits(settings: &ServerSettings, predecessor: Option<&dyn Predecessor>) -> Result<bool, ServerError> {
+    let Some(predecessor) = predecessor.filter(|p| p.serves()) else { return Ok(false) };
+    for (key, address) in [
+        ("proxy.listen", Some(settings.proxy_listen)),
+        ("admin.listen", Some(settings.admin_listen)),
+        ("telemetry.metrics_listen", settings.metrics_listen),
+    ] {
+        if address.is_some_and(|a| a.port() == 0) {
+            return Err(ServerError::AnyPort { key });
+        }
+    }
+    Ok(predecessor.await_sockets()?)
+}
+
+fn listener(address: SocketAddr, tls: Option<TlsSettings>) -> ListenerConfig {
+    let listener = ListenerConfig::tcp(address.to_string());
+    match tls {
+        None => listener,
+        Some(settings) => listener.tls(settings),
+    }
+}
+
+/// Checks that an address can be listened on, so that a mistake is one clear line, and turns port 0 into a free port.
 fn free_address(key: &'static str, address: SocketAddr) -> Result<SocketAddr, ServerError> {
     let listen = |source| ServerError::Listen { key, address, source };
     let listener = TcpListener::bind(address).map_err(listen)?;

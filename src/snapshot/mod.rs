@@ -61,6 +61,10 @@ impl Snapshot {
     pub fn iter_keys(&self) -> impl Iterator<Item = &Arc<Key>> {
         self.keys.iter()
     }
+    /// In no useful order.
+    pub fn iter_settings(&self) -> impl Iterator<Item = &Arc<Setting>> {
+        self.settings.iter()
+    }
     /// Up to where the change feed has been taken in; 0 = nothing yet.
     pub const fn position(&self) -> i64 {
         self.position

@@ -1,6 +1,6 @@
 //! Keeps the snapshot up to date with the change feed: rows in, a new picture out. Never touches the database itself.
 
-use super::{ChangeFeed, Result};
+use super::{ChangeFeed, Result, StoreError};
 use crate::snapshot::Snapshot;
 use arc_swap::ArcSwap;
 use std::fmt;
@@ -57,13 +57,14 @@ impl Loader {
         let _turn = self.turn.lock().await;
         let before = self.current.load_full();
         let mut next = Snapshot::clone(&before);
-        loop {
-            let page = self.feed.changes_since(next.position()).await?;
-            // The second half stops at a feed that does not move on, instead of asking it for ever.
-            if page.changes.is_empty() || page.position <= next.position() {
-                break;
-            }
+        let mut page = self.feed.changes_since(next.position()).await?;
+        // The second half stops at a feed that does not move on, instead of asking it for ever.
+        while !page.changes.is_empty() && page.position > next.position() {
+            // One page is read while the one before is taken in: a start with many keys is the shorter for it.
+            let (feed, position) = (Arc::clone(&self.feed), page.position);
+            let ahead = tokio::spawn(async move { feed.changes_since(position).await });
             next.absorb(page);
+            page = ahead.await.map_err(|cut_short| StoreError::Engine(Box::new(cut_short)))??;
         }
         if next.position() != before.position() {
             self.current.store(Arc::new(next));

@@ -4,6 +4,7 @@
 
 pub mod loader;
 mod percentile;
+pub mod retention;
 pub mod seal;
 pub mod sqlite;
 #[cfg(test)]
@@ -85,8 +86,13 @@ pub struct KeyFilter {
 
 #[async_trait]
 pub trait KeyStore: Send + Sync {
-    /// The stored revision is 1, whatever `key.revision` says.
-    async fn insert_key(&self, key: &Key) -> Result<()>;
+    /// Stores all of them in one transaction, or none: [`StoreError::DuplicateKey`] when one has the digest of a
+    /// stored key or of another of them. A stored revision is 1, whatever `key.revision` says. Other writes wait
+    /// meanwhile, so a caller with many sends some thousands at a time.
+    async fn insert_keys(&self, keys: &[Key]) -> Result<()>;
+    async fn insert_key(&self, key: &Key) -> Result<()> {
+        self.insert_keys(std::slice::from_ref(key)).await
+    }
     /// Replaces everything but digest and creation time. `key.revision` is the one that was read;
     /// a different one in the store is [`StoreError::Conflict`]. The stored revision is then one more.
     async fn update_key(&self, key: &Key) -> Result<()>;
@@ -237,9 +243,13 @@ pub trait EventStore: Send + Sync {
     async fn custom_ids(&self, key: KeyId) -> Result<Vec<String>>;
     /// Distinct non-empty `user_id`s of a key's events, sorted.
     async fn user_ids(&self, key: KeyId) -> Result<Vec<String>>;
-    /// All-time spend of one key; `None` when the key has no event.
+    /// Deletes at most `limit` of the events completed before `before`, the oldest first, with their bodies. Returns how
+    /// many. All-time spend stays as it is; everything else is answered from the events that are left, and a deleted
+    /// event that is written again is a new one.
+    async fn delete_events_before(&self, before: UnixMillis, limit: u64) -> Result<u64>;
+    /// All-time spend of one key; `None` when the key never had an event.
     async fn spend_of(&self, key: KeyId) -> Result<Option<Money>>;
-    /// All-time spend of every key that has an event.
+    /// All-time spend of every key that ever had an event.
     async fn spends(&self) -> Result<Vec<KeySpend>>;
     /// Cost per key of events completed at or after `since`.
     async fn spends_since(&self, since: UnixMillis) -> Result<Vec<KeySpend>>;

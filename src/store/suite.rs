@@ -13,6 +13,7 @@ macro_rules! conformance {
         crate::store::suite::conformance!(@each $open, configuration,
             a_key_comes_back_as_it_was_stored,
             a_second_key_with_the_same_value_is_refused,
+            many_keys_are_stored_together_or_not_at_all,
             an_update_replaces_all_but_value_and_creation,
             an_update_of_a_stale_revision_is_a_conflict,
             a_missing_key_is_not_found,
@@ -49,6 +50,7 @@ macro_rules! conformance {
             admissions_count_what_was_let_in,
             ids_of_users_and_callers_are_distinct_and_sorted,
             spend_outlives_the_key,
+            old_events_are_deleted_oldest_first_and_their_cost_stays,
             huge_numbers_are_kept_or_saturate,
         );
         crate::store::suite::conformance!(@each $open, objects,

@@ -55,6 +55,10 @@ impl EndpointMetrics {
         }
         self.provider.consumed(request.usage, request.cost, request.unpriced);
     }
+    /// Counts what a request consumed that has not ended yet.
+    pub fn consumed(&self, usage: &Usage, cost: Money, unpriced: bool) {
+        self.provider.consumed(usage, cost, unpriced);
+    }
 }
 
 impl ProviderMetrics {

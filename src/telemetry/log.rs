@@ -110,6 +110,8 @@ fn filter(settings: LogSettings) -> Targets {
     Targets::new()
         // Pingora tells of every broken connection at `info` and prints whole requests at `debug`.
         .with_default(ours.min(LevelFilter::WARN))
+        // Each wait for the other process of an upgrade is an error to it; what comes of them is told elsewhere.
+        .with_target("pingora_core::server::transfer_fd", LevelFilter::OFF)
         .with_target("tollgate", ours)
 }
 

@@ -176,6 +176,18 @@ pub fn whole_number(value: &[u8]) -> Option<u64> {
     sane.then_some(number as u64)
 }
 
+/// A number of seconds that is not negative, to the millisecond: `75.4` is 75400. Anything else is `None`.
+pub fn millis(value: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(value).ok()?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
+        return whole_number(value)?.checked_mul(1000);
+    }
+    let digit = |at: usize| u64::from(fraction.as_bytes().get(at).map_or(0, |b| b - b'0'));
+    let below = digit(0) * 100 + digit(1) * 10 + digit(2) + u64::from(digit(3) >= 5);
+    whole.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(below)
+}
+
 /// The text that a JSON string stands for. Halves of surrogate pairs and invalid bytes become U+FFFD.
 pub fn unescape(raw: &[u8]) -> Cow<'_, str> {
     let Some(first) = memchr(b'\\', raw) else { return String::from_utf8_lossy(raw) };
@@ -381,6 +393,24 @@ mod tests {
         let found: Vec<_> = strings(text).map(|(k, v)| (k[0] as char, String::from_utf8_lossy(v))).collect();
         let expected = [('a', "1"), ('c', "2"), ('e', r#"3\"4"#), ('g', "")].map(|(k, v)| (k, v.into()));
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn seconds_are_exact_to_the_millisecond() {
+        for (text, found) in [
+            ("75.4", Some(75_400)),
+            ("3", Some(3000)),
+            ("8.470000267028809", Some(8470)),
+            ("0.9996", Some(1000)),
+            ("1e2", Some(100_000)),
+            ("2.5e1", Some(25_000)),
+            ("-1", None),
+            (".5", None),
+            ("null", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(millis(text.as_bytes()), found, "{text}");
+        }
     }
 
     #[test]

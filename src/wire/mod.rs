@@ -1,7 +1,11 @@
-//! Framing on bytes: server-sent events, JSON text, multipart forms. Knows no provider and no meaning,
-//! keeps every byte that it is not told to change, and never fails: what it cannot follow it leaves alone.
+//! Framing on bytes: server-sent events, AWS event streams, JSON text, multipart forms, recordings. Knows no provider and
+//! no meaning, keeps every byte that it is not told to change, and never fails: what it cannot follow it leaves alone.
 
-pub mod form;
+pub mod event_stream;
 pub mod json_edit;
+pub mod json_thin;
 pub mod json_walk;
+pub mod multipart;
+pub mod recording;
 pub mod sse;
+pub mod websocket;

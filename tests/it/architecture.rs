@@ -18,6 +18,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("journal", 3),
     ("telemetry", 3),
     ("clock", 3),
+    ("credentials", 3),
     ("snapshot", 2),
     ("auth", 2),
     ("limits", 2),

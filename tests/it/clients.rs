@@ -8,25 +8,25 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use tokio::process::{Child, Command};
 
-fn project(path: &str) -> PathBuf {
+pub fn project(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 /// A file that `make sdk-tools` installs.
-fn tool(path: &str) -> PathBuf {
+pub fn tool(path: &str) -> PathBuf {
     let file = project(".tools").join(path);
     assert!(file.exists(), "{} is missing: run `make sdk-tools`", file.display());
     file
 }
 
 /// The Node.js that is used for everything: the one in the tools when the machine's own is too old.
-fn node() -> PathBuf {
+pub fn node() -> PathBuf {
     let own = project(".tools/nodejs/bin/node");
     if own.exists() { own } else { PathBuf::from("node") }
 }
 
 /// Runs a check to its end; it prints a line for each case and says how many passed.
-async fn check(mut command: Command) {
+pub async fn check(command: &mut Command) {
     let output = command.stdin(Stdio::null()).output().await.expect("the check starts");
     let told = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{told}");
@@ -45,7 +45,7 @@ async fn python(version: &str) {
         .arg(project("tests/sdk/python/check.py"))
         .args(["--base-url", &gateway.url("/v1"), "--key", "gw-sdk-key", "--upstream", &upstream.url()])
         .args(["--admin", &gateway.admin, "--event-prefix", &format!("py{version}")]);
-    check(command).await;
+    check(&mut command).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -75,11 +75,11 @@ async fn c101_the_openai_sdk_for_node_works_with_only_base_url_and_key_changed()
         "--upstream",
         &upstream.url(),
     ]);
-    check(command).await;
+    check(&mut command).await;
 }
 
 /// The independent mock upstream, on a free port.
-async fn aimock() -> (Child, String) {
+pub async fn aimock() -> (Child, String) {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut command = Command::new(node());
     command
@@ -108,7 +108,7 @@ async fn an_upstream_that_nobody_here_wrote_is_served_and_billed() {
             "--key",
             "gw-sdk-key",
         ]);
-        check(command).await;
+        check(&mut command).await;
     }
     eventually("its answers are billed", || async {
         let events = gateway.events(&id).await;

@@ -14,8 +14,13 @@
     reason = "a test that cannot go on fails; that is its answer"
 )]
 
+mod anthropic;
 mod architecture;
+mod bedrock;
+mod bedrock_clients;
 mod clients;
+mod dialects;
+mod media;
 mod outage;
 mod support;
 #[path = "../upstream/mod.rs"]

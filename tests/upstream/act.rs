@@ -1,6 +1,6 @@
 //! One behaviour of the upstream: what to answer, how fast, and what to do wrong.
 //! A test queues it through the handle or `POST /_script`, or sends it inside the request itself as a JSON object:
-//! in the text of `user`, in `metadata.upstream`, or in the model name after `upstream:`.
+//! in the text of `user`, in `metadata.upstream` or `metadata.user_id`, or in the model name after `upstream:`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -29,6 +29,8 @@ pub struct Act {
     pub usage: Option<Box<RawValue>>,
     pub no_usage: bool,
     pub service_tier: Option<String>,
+    /// The model that the answer names, where that is not the one that was asked for.
+    pub answers_as: Option<String>,
     pub obfuscation: bool,
     /// The event stream, verbatim, one piece each.
     pub frames: Option<Vec<String>>,
@@ -120,7 +122,7 @@ impl Act {
             .user
             .and_then(text)
             .filter(|user| user.starts_with('{'))
-            .or_else(|| call.metadata.as_ref().and_then(|metadata| metadata.upstream.and_then(text)))
+            .or_else(|| call.metadata.as_ref().and_then(Metadata::command))
             .or_else(|| call.model.as_deref().and_then(|model| model.strip_prefix("upstream:")).map(Cow::Borrowed));
         match command {
             None => Ok(None),
@@ -163,6 +165,15 @@ pub struct Commands<'a> {
 pub struct Metadata<'a> {
     #[serde(borrow)]
     pub upstream: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub user_id: Option<&'a RawValue>,
+}
+
+impl<'a> Metadata<'a> {
+    fn command(&self) -> Option<Cow<'a, str>> {
+        let user = || self.user_id.and_then(text).filter(|user| user.starts_with('{'));
+        self.upstream.and_then(text).or_else(user)
+    }
 }
 
 /// `metadata` of another shape is somebody else's, not an error.

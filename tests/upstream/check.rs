@@ -1,12 +1,22 @@
 //! What a request to the real upstream may not look like. Everything found is recorded and answered with 400, so that
 //! a gateway that leaks a header fails its own test loudly.
 
-use super::house::Options;
+use super::house::{Api, Options};
 use super::request::{Body, Framing, Head};
 
 /// Addressed to a gateway, never to a provider.
-const GATEWAY_HEADERS: [&str; 6] =
-    ["x-custom-event-id", "x-metadata", "x-request-timeout", "x-api-key", "api-key", "proxy-authorization"];
+const GATEWAY_HEADERS: [&str; 4] = ["x-custom-event-id", "x-metadata", "x-request-timeout", "proxy-authorization"];
+
+/// Where credentials are found; one of them is the API's own.
+const CREDENTIALS: [&str; 3] = ["authorization", "x-api-key", "api-key"];
+
+fn credential(api: Api, head: &Head) -> &'static str {
+    match api {
+        Api::Azure if head.header("api-key").is_some() => "api-key",
+        Api::OpenAi | Api::Azure | Api::Vllm | Api::DeepInfra => "authorization",
+        Api::Anthropic => "x-api-key",
+    }
+}
 
 /// Those of one connection that a proxy must not pass on.
 const HOP_HEADERS: [&str; 5] = ["keep-alive", "te", "trailer", "proxy-connection", "upgrade"];
@@ -19,10 +29,17 @@ pub enum Auth {
 }
 
 pub fn auth(head: &Head, options: &Options) -> Auth {
-    let Some(value) = head.header("authorization") else {
-        return Auth::Missing;
+    let own = credential(options.api, head);
+    let Some(value) = head.header(own) else {
+        let is_open = options.api == Api::Vllm && options.keys.is_empty();
+        return if is_open { Auth::Good } else { Auth::Missing };
     };
-    match value.strip_prefix("Bearer ") {
+    // Verified where the body is known too.
+    if value.starts_with("AWS4-HMAC-SHA256 ") && super::answer::is_bedrock(head) {
+        return Auth::Good;
+    }
+    let key = if own == "authorization" { value.strip_prefix("Bearer ") } else { Some(value) };
+    match key {
         Some(key) if !key.is_empty() && (options.keys.is_empty() || options.keys.iter().any(|have| have == key)) => {
             Auth::Good
         }
@@ -35,8 +52,9 @@ pub fn head(head: &Head, options: &Options) -> Vec<String> {
     if head.header("host").is_none_or(str::is_empty) {
         found.push("no host".to_owned());
     }
-    if head.headers.iter().filter(|(name, _)| name == "authorization").count() > 1 {
-        found.push("more than one authorization".to_owned());
+    let own = credential(options.api, head);
+    if head.headers.iter().filter(|(name, _)| name == own).count() > 1 {
+        found.push(format!("more than one {own}"));
     }
     if head.ambiguous {
         found.push("two framings".to_owned());
@@ -44,8 +62,12 @@ pub fn head(head: &Head, options: &Options) -> Vec<String> {
     if head.method == "POST" && head.framing == Framing::None && head.header("content-length").is_none() {
         found.push("neither content-length nor chunked".to_owned());
     }
+    if super::answer::is_bedrock(head) && head.method == "POST" && head.header("content-type").is_none() {
+        found.push("no content-type".to_owned());
+    }
     for (name, value) in &head.headers {
-        if GATEWAY_HEADERS.contains(&name.as_str()) || name.starts_with("x-tollgate-") {
+        let foreign = CREDENTIALS.contains(&name.as_str()) && name != own;
+        if foreign || GATEWAY_HEADERS.contains(&name.as_str()) || name.starts_with("x-tollgate-") {
             found.push(format!("header {name}"));
         }
         if options.strict && HOP_HEADERS.contains(&name.as_str()) {

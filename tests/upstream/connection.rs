@@ -14,6 +14,7 @@ use super::house::{House, Seen};
 use super::play::{self, Ended};
 use super::reply::Reply;
 use super::request::{Body, Framing, Head, RequestError, Wire};
+use super::sigv4;
 
 pub async fn serve(stream: TcpStream, house: Arc<House>) {
     let connection = house.add(&house.count.connections);
@@ -66,7 +67,7 @@ async fn exchange(wire: &mut Wire, house: &House, head: Head, place: Place) -> R
     {
         return answer_early(wire, house, &head, act, early, line).await;
     }
-    let hash = house.options.record > 0 || !answer::is_json_endpoint(&head);
+    let hash = house.options.record > 0 || !answer::is_json_endpoint(house.options.api, &head);
     let body = wire.body(&head, hash).await?;
     let (reply, act) = judge(house, &head, &body, queued, place);
     Ok(play::play(wire, house, &act, reply, line).await)
@@ -80,7 +81,7 @@ async fn answer_early(
     early: Early,
     mut line: play::Line,
 ) -> Result<Ended, RequestError> {
-    let reply = answer::answer(head, &Body::default(), &Commands::default(), act, line.number);
+    let reply = answer::answer(house.options.api, head, &Body::default(), &Commands::default(), act, line.number);
     line.keep_alive &= early == Early::Drain;
     let ended = play::play(wire, house, act, reply, line).await;
     if early == Early::Drain && matches!(ended, Ended::KeepAlive) {
@@ -91,9 +92,10 @@ async fn answer_early(
 
 /// Checks a request, remembers it, and says what it gets.
 fn judge(house: &House, head: &Head, body: &Body, queued: Option<Act>, place: Place) -> (Reply, Act) {
+    let api = house.options.api;
     let mut violations = check::head(head, &house.options);
     violations.extend(check::body(head, body, &house.options));
-    let json = answer::is_json_endpoint(head) && head.method == "POST";
+    let json = answer::is_json_endpoint(api, head) && head.method == "POST";
     let parsed = if json { serde_json::from_slice::<Commands<'_>>(&body.kept) } else { Ok(Commands::default()) };
     // Only what makes the body no JSON at all is the gateway's fault; a client may send odd members.
     let not_json = match &parsed {
@@ -121,16 +123,20 @@ fn judge(house: &House, head: &Head, body: &Body, queued: Option<Act>, place: Pl
     if !violations.is_empty() {
         house.add(&house.count.violations);
         let message = format!("the upstream refuses: {}", violations.join(", "));
-        return (Reply::error(400, "invalid_request_error", Some("upstream_check"), &message), Act::default());
+        return (answer::refusal(api, 400, "upstream_check", &message), Act::default());
+    }
+    if answer::is_bedrock(head)
+        && let Some(fault) = sigv4::fault(head, body, &house.options)
+    {
+        return (answer::aws_error(403, "InvalidSignatureException", fault), Act::default());
     }
     if check::auth(head, &house.options) != Auth::Good {
-        let reply = Reply::error(401, "invalid_request_error", Some("invalid_api_key"), "Unknown API key.");
-        return (reply, Act::default());
+        return (answer::refusal(api, 401, "invalid_api_key", "Unknown API key."), Act::default());
     }
     let commands = match parsed {
         Ok(commands) => commands,
         Err(_) => {
-            let reply = Reply::error(400, "invalid_request_error", Some("invalid_type"), "A member has a wrong type.");
+            let reply = answer::refusal(api, 400, "invalid_type", "A member has a wrong type.");
             return (reply, queued.unwrap_or_default());
         }
     };
@@ -139,11 +145,11 @@ fn judge(house: &House, head: &Head, body: &Body, queued: Option<Act>, place: Pl
         None => match Act::of_request(&commands) {
             Ok(act) => act.unwrap_or_default(),
             Err(text) => {
-                return (Reply::error(400, "invalid_request_error", Some("upstream_act"), &text), Act::default());
+                return (answer::refusal(api, 400, "upstream_act", &text), Act::default());
             }
         },
     };
-    let reply = answer::answer(head, body, &commands, &act, place.number);
+    let reply = answer::answer(api, head, body, &commands, &act, place.number);
     (reply, act)
 }
 
@@ -154,7 +160,7 @@ async fn refuse(wire: &mut Wire, house: &House, error: &RequestError) {
         }
         RequestError::Malformed(what) => {
             house.add(&house.count.violations);
-            let reply = Reply::error(400, "invalid_request_error", Some("upstream_check"), what);
+            let reply = answer::refusal(house.options.api, 400, "upstream_check", what);
             let mut bytes = reply.head(0, false).into_bytes();
             bytes.extend_from_slice(reply.body.bytes());
             // The connection is lost either way.

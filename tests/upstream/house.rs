@@ -9,10 +9,26 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::act::Act;
 
+/// The API that the upstream plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Api {
+    #[default]
+    #[value(name = "openai")]
+    OpenAi,
+    Anthropic,
+    Azure,
+    Vllm,
+    #[value(name = "deepinfra")]
+    DeepInfra,
+}
+
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Accepted bearer tokens; empty = any, but one must be there.
+    pub api: Api,
+    /// Accepted credentials; empty = any, but one must be there (where the API has any).
     pub keys: Vec<String>,
+    /// Access key ids and secrets that may sign.
+    pub aws_keys: Vec<(String, String)>,
     /// Texts that must appear in no header and no body, such as the client's own key.
     pub forbidden: Vec<String>,
     /// Refuse what a gateway should have removed: encodings other than identity and hop-by-hop headers.
@@ -26,7 +42,9 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
+            api: Api::default(),
             keys: vec!["sk-upstream".to_owned()],
+            aws_keys: vec![("AKIDUPSTREAM".to_owned(), "upstream/secret+key".to_owned())],
             forbidden: Vec::new(),
             strict: false,
             record: 1_000,

@@ -1,5 +1,5 @@
 //! The local upstream as a program:
-//! `upstream [--listen ADDR] [--key KEY]... [--record N] [--threads N] [--strict]`.
+//! `upstream [--listen ADDR] [--api API] [--key KEY]... [--record N] [--threads N] [--strict]`.
 //! Prints one line of JSON with its address once it listens, then serves until it is killed.
 
 #[path = "mod.rs"]
@@ -7,7 +7,7 @@ mod upstream;
 
 use anyhow::Context as _;
 use clap::Parser;
-use upstream::{Options, Upstream};
+use upstream::{Api, Options, Upstream};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -16,7 +16,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct Args {
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: String,
-    /// Accepted bearer token; may be repeated. None = any.
+    #[arg(long, value_enum, default_value_t)]
+    api: Api,
+    /// Accepted credential; may be repeated. None = any.
     #[arg(long = "key")]
     keys: Vec<String>,
     /// Text that no request may contain; may be repeated.
@@ -35,6 +37,7 @@ struct Args {
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let options = Options {
+        api: args.api,
         keys: args.keys,
         forbidden: args.forbidden,
         strict: args.strict,

@@ -1,4 +1,4 @@
-//! A local upstream that behaves as OpenAI does, and misbehaves on command.
+//! A local upstream that behaves as OpenAI does (or as another API, when told to), and misbehaves on command.
 //! Raw sockets, so that a test decides about every byte. Used inside Rust tests through [`Upstream`] and as the program
 //! `upstream` (see `main.rs`) by the SDK tests and the benches. It never reaches another machine.
 #![allow(
@@ -12,11 +12,14 @@ mod act;
 mod answer;
 mod check;
 mod connection;
+#[cfg(test)]
+mod dialect_tests;
 mod gzip;
 mod house;
 mod play;
 mod reply;
 mod request;
+mod sigv4;
 #[cfg(test)]
 mod tests;
 
@@ -30,7 +33,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 pub use act::{Act, Call, Early, Fault, Tokens};
 pub use answer::binary as answer_binary;
-pub use house::{House, Options, Seen, Stats};
+pub use house::{Api, House, Options, Seen, Stats};
 
 /// A running upstream. Dropping it closes its listener and all its connections at once.
 #[derive(Debug)]

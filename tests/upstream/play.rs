@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::act::{Act, Fault};
 use super::gzip;
-use super::house::House;
+use super::house::{Api, House};
 use super::reply::{Pieces, Reply};
 use super::request::{Head, Wire};
 
@@ -132,7 +132,7 @@ async fn piecewise(
                 tokio::task::yield_now().await;
             }
         }
-        match strike(wire, act, sent, &mut pending, reply.streamed).await? {
+        match strike(wire, house, act, sent, &mut pending, reply).await? {
             Strike::Go => {}
             Strike::End(ended) => return Ok(ended),
             Strike::Finish => {
@@ -153,7 +153,7 @@ async fn piecewise(
         pending.clear();
         house.add(&house.count.pieces);
     }
-    match strike(wire, act, total, &mut pending, reply.streamed).await? {
+    match strike(wire, house, act, total, &mut pending, reply).await? {
         Strike::End(ended) => return Ok(ended),
         Strike::Go | Strike::Finish => {}
     }
@@ -172,11 +172,13 @@ enum Strike {
 /// The fault that is due after `sent` pieces.
 async fn strike(
     wire: &mut Wire,
+    house: &House,
     act: &Act,
     sent: usize,
     pending: &mut Vec<u8>,
-    streamed: bool,
+    reply: &Reply,
 ) -> Result<Strike, Gone> {
+    let streamed = reply.streamed;
     match act.fault {
         Some(Fault::Close { after: Some(after) }) if sent == after => {
             wire.stream.write_all(pending).await?;
@@ -196,10 +198,11 @@ async fn strike(
             Ok(Strike::Go)
         }
         Some(Fault::ErrorFrame { after }) if sent == after => {
-            let error =
-                r#"{"error":{"message":"The server had an error.","type":"server_error","param":null,"code":null}}"#;
             let mut pieces = Pieces::default();
-            pieces.data(error);
+            match &reply.error_frame {
+                Some(bytes) => pieces.push(bytes),
+                None => error_frame(house.options.api, &mut pieces),
+            }
             frame(pending, pieces.bytes(), streamed);
             Ok(Strike::Finish)
         }
@@ -208,6 +211,16 @@ async fn strike(
             Ok(Strike::Go)
         }
         _ => Ok(Strike::Go),
+    }
+}
+
+fn error_frame(api: Api, pieces: &mut Pieces) {
+    match api {
+        Api::OpenAi | Api::Azure | Api::Vllm | Api::DeepInfra => pieces
+            .data(r#"{"error":{"message":"The server had an error.","type":"server_error","param":null,"code":null}}"#),
+        Api::Anthropic => {
+            pieces.event("error", r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#);
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::house::Api;
+
 /// One buffer and the ends of its pieces: a stream of hundreds of events costs two allocations.
 #[derive(Debug, Default, Clone)]
 pub struct Pieces {
@@ -68,22 +70,28 @@ impl Pieces {
 
 #[derive(Debug)]
 pub struct Reply {
+    /// Whose headers it carries.
+    pub api: Api,
     pub status: u16,
     pub content_type: String,
     pub headers: Vec<(String, String)>,
     pub body: Pieces,
     /// Sent chunked rather than with a length.
     pub streamed: bool,
+    /// What an error in the middle of the stream looks like, where it is not a server-sent event.
+    pub error_frame: Option<Vec<u8>>,
 }
 
 impl Reply {
     pub fn json(status: u16, json: String) -> Reply {
         Reply {
+            api: Api::default(),
             status,
             content_type: "application/json".to_owned(),
             headers: Vec::new(),
             body: Pieces::whole(json.into_bytes()),
             streamed: false,
+            error_frame: None,
         }
     }
 
@@ -108,7 +116,7 @@ impl Reply {
         Reply::json(status, error.to_string())
     }
 
-    /// Status line and headers, with those that OpenAI's answers carry.
+    /// Status line and headers, with those that the API's answers carry.
     pub fn head(&self, number: u64, keep_alive: bool) -> String {
         let mut head = String::with_capacity(640);
         let written = self.write_head(&mut head, number, keep_alive);
@@ -125,14 +133,36 @@ impl Reply {
             false if self.status == 204 || self.status == 304 => {}
             false => write!(head, "content-length: {}\r\n", self.body.len())?,
         }
-        write!(head, "x-request-id: req_{number:032x}\r\n")?;
-        head.push_str(
-            "date: Fri, 21 Nov 2025 06:40:00 GMT\r\nserver: upstream\r\nopenai-organization: org-local\r\n\
-             openai-processing-ms: 7\r\nopenai-version: 2020-10-01\r\nx-ratelimit-limit-requests: 10000\r\n\
-             x-ratelimit-limit-tokens: 2000000\r\nx-ratelimit-remaining-requests: 9999\r\n\
-             x-ratelimit-remaining-tokens: 1999980\r\nx-ratelimit-reset-requests: 6ms\r\n\
-             x-ratelimit-reset-tokens: 0s\r\n",
-        );
+        head.push_str("date: Fri, 21 Nov 2025 06:40:00 GMT\r\nserver: upstream\r\n");
+        match self.api {
+            Api::OpenAi => {
+                write!(head, "x-request-id: req_{number:032x}\r\n")?;
+                head.push_str(
+                    "openai-organization: org-local\r\n\
+                     openai-processing-ms: 7\r\nopenai-version: 2020-10-01\r\nx-ratelimit-limit-requests: 10000\r\n\
+                     x-ratelimit-limit-tokens: 2000000\r\nx-ratelimit-remaining-requests: 9999\r\n\
+                     x-ratelimit-remaining-tokens: 1999980\r\nx-ratelimit-reset-requests: 6ms\r\n\
+                     x-ratelimit-reset-tokens: 0s\r\n",
+                );
+            }
+            Api::Anthropic => {
+                write!(head, "request-id: req_{number:032x}\r\n")?;
+                head.push_str(
+                    "anthropic-organization-id: org-local\r\nanthropic-ratelimit-requests-limit: 4000\r\n\
+                     anthropic-ratelimit-requests-remaining: 3999\r\n\
+                     anthropic-ratelimit-requests-reset: 2025-11-21T06:40:01Z\r\n",
+                );
+            }
+            Api::Azure => {
+                write!(head, "x-request-id: req_{number:032x}\r\napim-request-id: apim-{number}\r\n")?;
+                head.push_str(
+                    "x-ms-region: Sweden Central\r\nx-ratelimit-limit-requests: 100\r\n\
+                     x-ratelimit-remaining-requests: 99\r\nx-ratelimit-remaining-tokens: 99000\r\n",
+                );
+            }
+            Api::Vllm => {}
+            Api::DeepInfra => write!(head, "x-request-id: req_{number:032x}\r\n")?,
+        }
         for (name, value) in &self.headers {
             write!(head, "{name}: {value}\r\n")?;
         }

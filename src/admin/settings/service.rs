@@ -4,6 +4,7 @@ use super::entries::{self, Entries, Given, Known};
 use crate::admin::AdminState;
 use crate::admin::fields::Invalid;
 use crate::domain::{CostMap, Setting, SettingId};
+use crate::providers;
 use crate::store::StoreError;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -51,7 +52,7 @@ pub(super) async fn create(state: &AdminState, mut draft: Draft) -> Result<Setti
     match (given, schema) {
         (None, _) => invalid.add("setting", "must be given"),
         (Some(given), Some(schema)) => {
-            let known = entries::known(given, &schema, &mut invalid);
+            let known = known(given, &provider, &schema, &mut invalid);
             entries.merge(known, &schema, &mut invalid);
         }
         (Some(_), None) => {}
@@ -111,7 +112,7 @@ async fn changed(state: &AdminState, mut setting: Setting, draft: &Draft) -> Res
     if let Some(given) = draft.setting.clone()
         && let Some(schema) = schema(state, &mut setting.provider.to_string(), &mut invalid).await?
     {
-        let known = entries::known(given, &schema, &mut invalid);
+        let known = known(given, &setting.provider, &schema, &mut invalid);
         if known.is_empty() {
             invalid.add("setting", "has no entry that this provider knows");
         }
@@ -138,6 +139,18 @@ fn apply(draft: &Draft, setting: &mut Setting) {
     if let Some(costs) = &draft.cost_map {
         setting.cost_map = (*costs != CostMap::default()).then(|| costs.clone());
     }
+}
+
+/// The entries that the provider knows, each looked at by the provider itself as well.
+fn known(given: Given, provider: &str, schema: &Known, invalid: &mut Invalid) -> Given {
+    let known = entries::known(given, schema, invalid);
+    let Some(provider) = providers::by_name(provider) else { return known };
+    for (name, value) in known.iter().filter(|(_, value)| !value.is_empty()) {
+        if let Some(why) = provider.objection(name, value.expose()) {
+            invalid.add(&format!("setting.{name}"), why);
+        }
+    }
+    known
 }
 
 /// The entries of a built-in provider, or of a custom one, whose name is then put in the case it is stored in.

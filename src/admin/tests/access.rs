@@ -45,6 +45,35 @@ async fn c4_missing_or_wrong_secret_is_401_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn without_a_secret_web_pages_get_nothing_and_change_nothing() {
+    let desk = Desk::open();
+    let body = json!({"provider": "openai", "setting": {"apikey": CREDENTIAL}}).to_string();
+    let put = |header: &str, value: &str| {
+        let request = Request::put("/api/provider-settings").header("host", "localhost:8001").header(header, value);
+        request.body(Body::from(body.clone())).unwrap()
+    };
+    for (header, value) in
+        [("sec-fetch-site", "cross-site"), ("origin", "http://evil.example"), ("host", "evil.example:8001")]
+    {
+        desk.send(put(header, value)).await.problem(403, "/errors/forbidden", "/api/provider-settings");
+    }
+    assert!(desk.store.settings.lock().is_empty());
+    for path in ["/metrics", "/api/openapi.json", "/api/nothing"] {
+        desk.send(with_key(path, "host", "evil.example")).await.problem(403, "/errors/forbidden", path);
+    }
+    assert_eq!(desk.send(with_key("/healthz", "host", "evil.example")).await.status, StatusCode::OK);
+    assert_eq!(desk.send(put("origin", "http://localhost:8001")).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn with_a_secret_it_alone_decides() {
+    let desk = Desk::with(&["pass"], 10);
+    let request = Request::get("/api/provider-settings").header("x-api-key", "pass");
+    let request = request.header("host", "gateway.example").header("origin", "https://console.example");
+    assert_eq!(desk.send(request.body(Body::empty()).unwrap()).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn what_is_unknown_also_needs_the_secret() {
     let desk = Desk::with(&["pass"], 10);
     for path in ["/api/nothing", "/", "/api/openapi.json", "/metrics"] {

@@ -49,13 +49,14 @@ fn paged<T>(rows: Vec<T>, paging: Paging) -> Page<T> {
 
 #[async_trait]
 impl KeyStore for FakeStore {
-    async fn insert_key(&self, key: &Key) -> Result<()> {
+    async fn insert_keys(&self, keys: &[Key]) -> Result<()> {
         self.up()?;
-        let mut keys = self.keys.lock();
-        if keys.iter().any(|k| k.digest == key.digest) {
+        let mut stored = self.keys.lock();
+        let mut digests: BTreeSet<_> = stored.iter().map(|k| k.digest).collect();
+        if !keys.iter().all(|key| digests.insert(key.digest)) {
             return Err(StoreError::DuplicateKey);
         }
-        keys.push(Key { revision: 1, ..key.clone() });
+        stored.extend(keys.iter().map(|key| Key { revision: 1, ..key.clone() }));
         Ok(())
     }
     async fn update_key(&self, key: &Key) -> Result<()> {
@@ -328,6 +329,9 @@ impl EventStore for FakeStore {
     }
     async fn spends_since(&self, _since: UnixMillis) -> Result<Vec<KeySpend>> {
         unreachable!("the admin listener does not rebuild counters")
+    }
+    async fn delete_events_before(&self, _before: UnixMillis, _limit: u64) -> Result<u64> {
+        unreachable!("the admin listener deletes no events")
     }
     async fn admissions_since(&self, _key: KeyId, _since: UnixMillis) -> Result<u64> {
         unreachable!("the admin listener does not rebuild counters")

@@ -1,10 +1,11 @@
-//! The journal's promises, by theme: format, crash, disk, drain, bounds. The store is a fake that can fail.
+//! The journal's promises, by theme: format, crash, disk, drain, bounds, handover. The store is a fake that can fail.
 
 mod bounds;
 mod crash;
 mod disk;
 mod drain;
 mod format;
+mod handover;
 mod payload;
 
 use super::{DrainSettings, Drainer, FileJournal, JournalSettings, OpenError};
@@ -169,6 +170,9 @@ impl EventStore for FakeStore {
         Err(StoreError::NotFound)
     }
     async fn user_ids(&self, _: KeyId) -> Result<Vec<String>> {
+        Err(StoreError::NotFound)
+    }
+    async fn delete_events_before(&self, _: UnixMillis, _: u64) -> Result<u64> {
         Err(StoreError::NotFound)
     }
     async fn spend_of(&self, _: KeyId) -> Result<Option<Money>> {

@@ -1,11 +1,11 @@
 //! What a request can consume at most, and what it probably will: known before it is sent.
 //! The bound rests on one fact: text has no more tokens than bytes. What a body only refers to has no bytes in it.
 
-use super::{Kind, prompt};
+use super::{Kind, media, prompt};
 use crate::domain::{Usage, UsageSource};
 use crate::metering::ModelLimits;
 use crate::providers::Call;
-use crate::wire::json_walk::{elements, member, members, string, unescape};
+use crate::wire::json_walk::{elements, member, members, string, unescape, whole_number};
 use memchr::memmem;
 
 /// Output of a request that names no maximum, by a model of which none is known.
@@ -37,8 +37,9 @@ struct Facts<'a> {
 
 pub(super) fn worst_case(kind: Kind, call: &Call, body: &[u8], limits: &ModelLimits) -> Option<Usage> {
     match kind {
-        Kind::Other => return Some(Usage::default()),
-        Kind::Media | Kind::Form => return None,
+        Kind::Other | Kind::Moderations => return Some(Usage::default()),
+        Kind::Runs => return None,
+        kind if kind.is_media() => return media::worst_case(kind, call, limits),
         _ => {}
     }
     let facts = Facts::of(kind, body);
@@ -58,8 +59,11 @@ pub(super) fn worst_case(kind: Kind, call: &Call, body: &[u8], limits: &ModelLim
 }
 
 pub(super) fn estimate(kind: Kind, call: &Call, body: &[u8], limits: &ModelLimits) -> Usage {
-    if matches!(kind, Kind::Other | Kind::Media | Kind::Form) {
-        return Usage { source: UsageSource::Estimated, ..Usage::default() };
+    match kind {
+        Kind::Other | Kind::Moderations => return Usage { source: UsageSource::Estimated, ..Usage::default() },
+        Kind::Runs => return run(call, body, limits),
+        kind if kind.is_media() => return media::estimate(kind, call, body),
+        _ => {}
     }
     let facts = Facts::of(kind, body);
     let output = limits.output.unwrap_or(UNKNOWN_OUTPUT);
@@ -70,6 +74,17 @@ pub(super) fn estimate(kind: Kind, call: &Call, body: &[u8], limits: &ModelLimit
         ..Usage::default()
     };
     facts.priced(&call.model, usage)
+}
+
+/// A run of an assistant, whose prompt is elsewhere. Its own limits are only aimed at.
+fn run(call: &Call, body: &[u8], limits: &ModelLimits) -> Usage {
+    let aimed = member(body, "max_prompt_tokens").and_then(|m| whole_number(m.value));
+    Usage {
+        in_text: aimed.or(limits.input).unwrap_or(UNKNOWN_OUTPUT),
+        out_text: call.max_output.or(limits.output).unwrap_or(UNKNOWN_OUTPUT),
+        source: UsageSource::Estimated,
+        ..Usage::default()
+    }
 }
 
 /// Whether the answer will have searched the web, which a chat does at most once and does not report.
@@ -119,7 +134,7 @@ impl<'a> Facts<'a> {
     }
 
     fn output_bound(&self, kind: Kind, call: &Call, limit: Option<u64>) -> Option<u64> {
-        if matches!(kind, Kind::Embeddings | Kind::Moderations) {
+        if kind == Kind::Embeddings {
             return Some(0);
         }
         let each = match (call.max_output, limit) {
@@ -244,7 +259,9 @@ mod tests {
             let body = format!(r#"{{"input":"hi","tools":[{{"type":"function"}},{{"type":"{tool}"}}]}}"#);
             assert_eq!(bound(Kind::Responses, &body, &one()), None, "{tool}");
         }
-        assert_eq!(worst_case(Kind::Media, &one(), b"{}", &LIMITS), None);
+        assert_eq!(worst_case(Kind::Images, &one(), b"{}", &LIMITS), None);
+        assert_eq!(worst_case(Kind::Runs, &one(), b"{}", &LIMITS), None);
+        assert_eq!(estimate(Kind::Runs, &one(), br#"{"max_prompt_tokens":500}"#, &LIMITS).in_text, 500);
         assert_eq!(worst_case(Kind::Other, &one(), b"", &ModelLimits::default()), Some(Usage::default()));
     }
 

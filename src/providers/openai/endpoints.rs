@@ -1,9 +1,9 @@
 //! Every operation of the API that is served: its label, its kind, where it goes.
 //! A path that is not listed passes under one label; what would open a way around the gateway does not.
 
+use crate::providers::path::{matches, segments};
 use crate::providers::{Billing, Endpoint};
 use http::Method;
-use std::borrow::Cow;
 
 /// How an endpoint is read and metered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,22 +16,33 @@ pub enum Kind {
     /// `/responses` and what answers in the same form.
     Responses,
     Moderations,
-    /// A JSON body that names a model, for images and speech.
-    Media,
-    /// A form that names a model, for images and audio.
-    Form,
+    /// Pictures from text: JSON.
+    Images,
+    /// Pictures from pictures: a form, or JSON.
+    ImageEdits,
+    /// Sound from text: JSON.
+    Speech,
+    /// Text from sound: a form. So are translations.
+    Transcriptions,
+    Translations,
+    /// Work of an assistant: JSON.
+    Runs,
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 12] = [
         Self::Other,
         Self::Chat,
         Self::Completions,
         Self::Embeddings,
         Self::Responses,
         Self::Moderations,
-        Self::Media,
-        Self::Form,
+        Self::Images,
+        Self::ImageEdits,
+        Self::Speech,
+        Self::Transcriptions,
+        Self::Translations,
+        Self::Runs,
     ];
     pub fn of(endpoint: &Endpoint) -> Self {
         Self::ALL.into_iter().find(|k| *k as u8 == endpoint.kind).unwrap_or(Self::Other)
@@ -39,16 +50,24 @@ impl Kind {
     /// `template` and `method` decide where the body is not read.
     fn billing(self, template: &str, method: &Method) -> Billing {
         match self {
-            Self::Chat | Self::Completions | Self::Embeddings | Self::Responses | Self::Moderations => Billing::Usage,
-            Self::Media | Self::Form => Billing::Unpriced,
+            Self::Moderations => Billing::Free,
+            Self::Other if template == REALTIME => Billing::Usage,
             Self::Other if template == ANYTHING => Billing::Unpriced,
             Self::Other if method == Method::POST && TOLD_LATER.contains(&template) => Billing::Later,
             Self::Other if method == Method::POST && STARTS_WORK.contains(&template) => Billing::Unpriced,
             Self::Other => Billing::Free,
+            _ => Billing::Usage,
         }
     }
     const fn has_json_body(self) -> bool {
-        !matches!(self, Self::Other | Self::Form)
+        !matches!(self, Self::Other) && !self.is_form()
+    }
+    /// Pictures and sound.
+    pub(super) const fn is_media(self) -> bool {
+        matches!(self, Self::Images | Self::Speech) || self.is_form()
+    }
+    pub(super) const fn is_form(self) -> bool {
+        matches!(self, Self::ImageEdits | Self::Transcriptions | Self::Translations)
     }
 }
 
@@ -61,12 +80,15 @@ const WORK: &[(&str, Kind)] = &[
     ("/v1/moderations", Kind::Moderations),
     ("/v1/responses/compact", Kind::Responses),
     ("/v1/decisions", Kind::Responses),
-    ("/v1/images/generations", Kind::Media),
-    ("/v1/images/edits", Kind::Form),
-    ("/v1/images/variations", Kind::Form),
-    ("/v1/audio/speech", Kind::Media),
-    ("/v1/audio/transcriptions", Kind::Form),
-    ("/v1/audio/translations", Kind::Form),
+    ("/v1/audio/transcriptions", Kind::Transcriptions),
+    ("/v1/audio/speech", Kind::Speech),
+    ("/v1/images/generations", Kind::Images),
+    ("/v1/images/edits", Kind::ImageEdits),
+    ("/v1/images/variations", Kind::ImageEdits),
+    ("/v1/audio/translations", Kind::Translations),
+    ("/v1/threads/runs", Kind::Runs),
+    ("/v1/threads/{thread_id}/runs", Kind::Runs),
+    ("/v1/threads/{thread_id}/runs/{run_id}/submit_tool_outputs", Kind::Runs),
 ];
 
 /// Everything else that has a label of its own, by any method.
@@ -114,15 +136,12 @@ const PLAIN: &[&str] = &[
     "/v1/assistants/{assistant_id}/files",
     "/v1/assistants/{assistant_id}/files/{file_id}",
     "/v1/threads",
-    "/v1/threads/runs",
     "/v1/threads/{thread_id}",
     "/v1/threads/{thread_id}/messages",
     "/v1/threads/{thread_id}/messages/{message_id}",
     "/v1/threads/{thread_id}/messages/{message_id}/files",
     "/v1/threads/{thread_id}/messages/{message_id}/files/{file_id}",
-    "/v1/threads/{thread_id}/runs",
     "/v1/threads/{thread_id}/runs/{run_id}",
-    "/v1/threads/{thread_id}/runs/{run_id}/submit_tool_outputs",
     "/v1/threads/{thread_id}/runs/{run_id}/cancel",
     "/v1/threads/{thread_id}/runs/{run_id}/steps",
     "/v1/threads/{thread_id}/runs/{run_id}/steps/{step_id}",
@@ -166,12 +185,7 @@ const STARTS_WORK: &[&str] = &[
 ];
 
 /// Of [`PLAIN`], work whose object tells its consumption when it is over.
-const TOLD_LATER: &[&str] = &[
-    "/v1/batches",
-    "/v1/threads/runs",
-    "/v1/threads/{thread_id}/runs",
-    "/v1/threads/{thread_id}/runs/{run_id}/submit_tool_outputs",
-];
+const TOLD_LATER: &[&str] = &["/v1/batches"];
 
 /// Administration of the organisation; sockets and credentials that would let a client go past the meter.
 const CLOSED: &[&str] = &[
@@ -187,8 +201,16 @@ const CLOSED: &[&str] = &[
     "chatkit",
 ];
 
+/// WebSocket, metered message by message. What else is below it hands out credentials and stays closed.
+pub(super) const REALTIME: &str = "/v1/realtime";
+
 /// The label of a path that is not listed.
 pub(super) const ANYTHING: &str = "/v1/*";
+
+/// All labels.
+pub(super) fn templates() -> impl Iterator<Item = &'static str> {
+    WORK.iter().map(|(template, _)| *template).chain(PLAIN.iter().copied()).chain([ANYTHING])
+}
 
 /// `None` when there is no such operation, or none that may be called through a gateway.
 pub(super) fn find(method: &Method, path: &str) -> Option<Endpoint> {
@@ -202,6 +224,9 @@ pub(super) fn find(method: &Method, path: &str) -> Option<Endpoint> {
     let (first, rest) = segments.split_first()?;
     if first != "v1" || rest.is_empty() {
         return None;
+    }
+    if method == Method::GET && rest == ["realtime"] {
+        return Some(endpoint(REALTIME, Kind::Other, method.clone(), path));
     }
     if rest.first().is_some_and(|head| CLOSED.iter().any(|closed| head.eq_ignore_ascii_case(closed))) {
         return None;
@@ -219,7 +244,7 @@ pub(super) fn find(method: &Method, path: &str) -> Option<Endpoint> {
         return Some(endpoint(template, *kind, method.clone(), path));
     }
     let work = WORK.iter().map(|(template, _)| *template);
-    let template = PLAIN.iter().copied().chain(work).find(|t| matches(t, &segments)).unwrap_or(ANYTHING);
+    let template = work.chain(PLAIN.iter().copied()).find(|t| matches(t, &segments)).unwrap_or(ANYTHING);
     let method =
         if template == "/v1/files/{file_id}" && method == Method::POST { Method::DELETE } else { method.clone() };
     Some(endpoint(template, Kind::Other, method, path))
@@ -234,45 +259,6 @@ fn endpoint(template: &'static str, kind: Kind, method: Method, path: &str) -> E
         kind: kind as u8,
         json_body: kind.has_json_body(),
     }
-}
-
-/// The parts of a path, percent-decoded. `None` for a path that an upstream could read in another way than we do:
-/// empty or dot segments, encoded slashes, control characters.
-pub(super) fn segments(path: &str) -> Option<Vec<Cow<'_, str>>> {
-    let path = path.strip_prefix('/')?;
-    let path = path.strip_suffix('/').unwrap_or(path);
-    path.split('/').map(segment).collect()
-}
-
-fn segment(raw: &str) -> Option<Cow<'_, str>> {
-    let text = if raw.contains('%') { Cow::Owned(percent_decoded(raw)?) } else { Cow::Borrowed(raw) };
-    let odd = |c: char| c == '/' || c == '\\' || c == '%' || c.is_control();
-    (!matches!(&*text, "" | "." | "..") && !text.contains(odd)).then_some(text)
-}
-
-fn percent_decoded(raw: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(raw.len());
-    let mut rest = raw.as_bytes();
-    while let Some((byte, tail)) = rest.split_first() {
-        rest = tail;
-        if *byte == b'%' {
-            let (digits, tail) = tail.split_at_checked(2)?;
-            out.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
-            rest = tail;
-        } else {
-            out.push(*byte);
-        }
-    }
-    String::from_utf8(out).ok()
-}
-
-/// Letter case is ignored, so that no spelling of a metered path passes as an unknown one.
-fn matches(template: &str, segments: &[Cow<'_, str>]) -> bool {
-    let mut parts = template.split('/').skip(1);
-    let fits = |segment: &Cow<'_, str>| {
-        parts.next().is_some_and(|part| part.starts_with('{') || part.eq_ignore_ascii_case(segment))
-    };
-    segments.iter().all(fits) && parts.next().is_none()
 }
 
 #[cfg(test)]
@@ -313,6 +299,8 @@ mod tests {
                 "/v1/threads/t/messages/m/files/f",
                 "/v1/threads/{thread_id}/messages/{message_id}/files/{file_id}",
             ),
+            ("GET", "/v1/threads/runs", "/v1/threads/runs"),
+            ("GET", "/v1/threads/t/runs", "/v1/threads/{thread_id}/runs"),
             (
                 "POST",
                 "/v1/threads/t/runs/r/submit_tool_outputs",
@@ -344,9 +332,16 @@ mod tests {
             ("/v1/responses", Kind::Responses, true, true),
             ("/v1/responses/compact", Kind::Responses, true, true),
             ("/v1/embeddings", Kind::Embeddings, true, true),
-            ("/v1/moderations", Kind::Moderations, true, true),
-            ("/v1/images/generations", Kind::Media, true, false),
-            ("/v1/audio/transcriptions", Kind::Form, false, false),
+            ("/v1/moderations", Kind::Moderations, true, false),
+            ("/v1/images/generations", Kind::Images, true, true),
+            ("/v1/images/edits", Kind::ImageEdits, false, true),
+            ("/v1/audio/speech", Kind::Speech, true, true),
+            ("/v1/audio/transcriptions", Kind::Transcriptions, false, true),
+            ("/v1/threads/t/runs", Kind::Runs, true, true),
+            ("/v1/threads/t/runs/r/submit_tool_outputs", Kind::Runs, true, true),
+            ("/v1/threads/t/runs/r/cancel", Kind::Other, false, false),
+            ("/v1/files", Kind::Other, false, false),
+            ("/v1/uploads", Kind::Other, false, false),
             ("/v1/brand/new", Kind::Other, false, false),
         ] {
             let found = post(path).expect(path);
@@ -392,7 +387,7 @@ mod tests {
         for path in [
             "/v1/organization/admin_api_keys",
             "/v1/projects",
-            "/v1/realtime",
+            "/v1/Realtime",
             "/v1/realtime/client_secrets",
             "/v1/realtime/sessions",
             "/v1/realtime/calls",

@@ -1,10 +1,11 @@
 //! OpenAI: bearer key, JSON, server-sent events. Most others speak a dialect of this.
 //!
-//! `endpoints` says what a path is, `request` reads and prepares a body, `bound` and `prompt` say what it will
-//! consume, `usage` reads what was consumed, `meter` follows a response. Nothing here prices anything.
+//! `endpoints` says what a path is, `request` and `form` read and prepare a body, `bound`, `prompt` and `media` say what
+//! it will consume, `usage` reads what was consumed, `meter` follows a response. Nothing here prices anything.
 
 use super::{
     BadCall, Call, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider, ResponseMeter, SettingSchema,
+    Socket, UploadReader,
 };
 use crate::domain::Usage;
 use crate::metering::ModelLimits;
@@ -13,14 +14,35 @@ use http::{HeaderMap, Method};
 
 mod bound;
 mod endpoints;
+mod form;
+mod media;
 mod meter;
 mod objects;
 mod prompt;
+mod realtime;
 mod request;
 mod usage;
 
 pub use endpoints::Kind;
+pub use meter::Shown;
 pub(super) use usage::read as read_usage;
+
+/// Follows a response of this dialect for a provider that was asked for more usage than OpenAI can be.
+pub(super) fn meter_showing(
+    shown: Shown,
+    endpoint: &Endpoint,
+    call: &Call,
+    status: u16,
+    headers: &HeaderMap,
+    request: &Bytes,
+) -> Box<dyn ResponseMeter> {
+    meter::of(endpoint, call, status, headers, request, shown)
+}
+
+/// Labels of all endpoints.
+pub(super) fn templates() -> impl Iterator<Item = &'static str> {
+    endpoints::templates()
+}
 
 #[derive(Clone, Copy, Debug)]
 pub struct OpenAi;
@@ -50,8 +72,18 @@ impl Provider for OpenAi {
     fn read(&self, endpoint: &Endpoint, headers: &HeaderMap, body: &Bytes) -> Result<Call, BadCall> {
         request::read(Kind::of(endpoint), endpoint.json_body, headers, body)
     }
+    fn upload(&self, endpoint: &Endpoint, headers: &HeaderMap) -> Option<Box<dyn UploadReader>> {
+        let kind = Kind::of(endpoint);
+        let form = kind.is_form().then(|| form::Form::new(kind, headers)).flatten()?;
+        Some(Box::new(form))
+    }
     fn prepare(&self, request: &Prepare<'_>) -> Result<Outbound, IncompleteSetting> {
-        request::prepare(Kind::of(request.endpoint), request.call, request.setting, request.body)
+        let mut outbound = request::prepare(Kind::of(request.endpoint), request.call, request.setting, request.body)?;
+        outbound.headers.extend(request::beta(request.endpoint.template, request.headers));
+        Ok(outbound)
+    }
+    fn socket(&self, endpoint: &Endpoint, query: Option<&str>, headers: &HeaderMap) -> Option<Socket> {
+        realtime::socket(endpoint, query, headers)
     }
     fn references(&self, endpoint: &Endpoint, _query: Option<&str>, body: &[u8]) -> Vec<Box<str>> {
         objects::references(endpoint, body)
@@ -60,7 +92,9 @@ impl Provider for OpenAi {
         objects::is_list(endpoint)
     }
     fn worst_case(&self, endpoint: &Endpoint, call: &Call, body: &[u8], limits: &ModelLimits) -> Option<Usage> {
-        bound::worst_case(Kind::of(endpoint), call, body, limits)
+        // A connection may last and ask for ever.
+        let endless = endpoint.template == endpoints::REALTIME;
+        if endless { None } else { bound::worst_case(Kind::of(endpoint), call, body, limits) }
     }
     fn estimate(&self, endpoint: &Endpoint, call: &Call, body: &[u8], limits: &ModelLimits) -> Usage {
         bound::estimate(Kind::of(endpoint), call, body, limits)
@@ -73,7 +107,7 @@ impl Provider for OpenAi {
         headers: &HeaderMap,
         request: &Bytes,
     ) -> Box<dyn ResponseMeter> {
-        meter::of(endpoint, call, status, headers, request)
+        meter_showing(Shown::to(Kind::of(endpoint), call), endpoint, call, status, headers, request)
     }
 }
 

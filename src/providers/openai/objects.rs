@@ -1,9 +1,9 @@
 //! What OpenAI keeps for its callers: which ids a request names, which it makes, and which work an answer tells the
 //! consumption of. Batches, assistants' runs and background responses are charged by the id of their object.
 
-use super::endpoints::segments;
-use super::usage;
+use super::{Kind, usage};
 use crate::domain::{MadeObject, Usage, UsageSource};
+use crate::providers::path::segments;
 use crate::providers::{Charge, Endpoint};
 use crate::wire::json_walk::{elements, member, members, string, unescape};
 use http::Method;
@@ -95,6 +95,8 @@ fn is_id(text: &str) -> bool {
 pub(super) struct Told {
     pub(super) made: Vec<MadeObject>,
     pub(super) charges: Vec<Charge>,
+    /// The run that is under way.
+    pub(super) run: Box<str>,
 }
 
 /// Reads one object of an answer. `made_here`: the request was there to make it.
@@ -108,6 +110,9 @@ pub(super) fn told_by(object: &[u8], made_here: bool, told: &mut Told) {
     let id = text_of(object, "id");
     if id.is_empty() || id.len() > LONGEST_ID {
         return;
+    }
+    if kind == "thread.run" {
+        told.run = (*id).into();
     }
     if made_here {
         told.made.push(made(&id, &kind, None));
@@ -150,7 +155,11 @@ fn charge(object: &[u8], kind: &str, id: &str) -> Option<Charge> {
     if !is_over || !is_deferred {
         return None;
     }
-    let usage = usage::read(member(object, "usage")?.value)?;
+    let usage = match kind {
+        // With the fees of its tools.
+        "response" => usage::answer(Kind::Responses, object).usage?,
+        _ => usage::read(member(object, "usage")?.value)?,
+    };
     let service_tier = Some(text_of(object, "service_tier")).filter(|tier| !tier.is_empty());
     let usage = Usage {
         batch: kind == "batch",
@@ -158,7 +167,7 @@ fn charge(object: &[u8], kind: &str, id: &str) -> Option<Charge> {
         source: UsageSource::Upstream,
         ..usage
     };
-    Some(Charge { id: id.into(), model: text_of(object, "model").into(), usage })
+    Some(Charge { id: id.into(), model: text_of(object, "model").into(), usage, more: Vec::new() })
 }
 
 /// One line of a batch's output: `{"custom_id":..,"response":{"status_code":200,"body":{..}}}`.

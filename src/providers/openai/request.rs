@@ -1,13 +1,14 @@
 //! Reads what rules need of a request body, and prepares what goes upstream: the client's own bytes,
 //! with one member spliced in where a stream would otherwise not say what it consumed.
 
-use super::Kind;
+use super::form::Form;
+use super::{Kind, media};
 use crate::domain::Setting;
-use crate::providers::{BadCall, Call, IncompleteSetting, Outbound};
-use crate::wire::{form, json_edit, json_walk};
+use crate::providers::{BadCall, Call, IncompleteSetting, Outbound, UploadReader};
+use crate::wire::{json_edit, json_walk};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -36,24 +37,25 @@ struct Body<'a> {
     best_of: Option<&'a RawValue>,
     #[serde(borrow, default)]
     background: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    stream_format: Option<&'a RawValue>,
 }
+
+/// Forms are read in pieces of this size: the reader's working memory.
+const FORM_PIECE: usize = 64 * 1024;
 
 pub(super) fn read(kind: Kind, json: bool, headers: &HeaderMap, body: &Bytes) -> Result<Call, BadCall> {
     if json {
         return read_json(kind, body);
     }
-    let mut call = Call { choices: 1, ..Call::default() };
-    let content_type = headers.get(CONTENT_TYPE).and_then(|t| t.to_str().ok()).unwrap_or_default();
-    if kind == Kind::Form {
-        if body.trim_ascii_start().starts_with(b"{") {
-            return read_json(kind, body);
-        }
-        if let Some(boundary) = form::boundary(content_type) {
-            call.model = form::field(body, boundary, "model").unwrap_or_default().into();
-            call.user = form::field(body, boundary, "user").unwrap_or_default().into();
-        }
+    // Pictures may come in JSON as well as in a form.
+    if kind == Kind::ImageEdits && body.trim_ascii_start().starts_with(b"{") {
+        return read_json(kind, body);
     }
-    Ok(call)
+    let form = if kind.is_form() { Form::new(kind, headers) } else { None };
+    let Some(mut form) = form else { return Ok(Call { choices: 1, ..Call::default() }) };
+    body.chunks(FORM_PIECE).for_each(|piece| form.push(piece));
+    form.fault().map_or_else(|| Ok(form.call()), Err)
 }
 
 fn read_json(kind: Kind, bytes: &[u8]) -> Result<Call, BadCall> {
@@ -68,20 +70,32 @@ fn read_json(kind: Kind, bytes: &[u8]) -> Result<Call, BadCall> {
         Kind::Chat => number(body.max_completion_tokens).max(number(body.max_tokens)),
         Kind::Completions => number(body.max_tokens),
         Kind::Responses => number(body.max_output_tokens),
+        Kind::Runs => number(body.max_completion_tokens),
         _ => None,
     };
+    let stream = match kind {
+        Kind::Speech => body.stream_format.is_some_and(|format| format.get() == "\"sse\""),
+        _ => is_true(body.stream),
+    };
+    let deferred = match kind {
+        Kind::Responses => is_true(body.background) && !stream,
+        // Without a stream the answer is the order, not the work.
+        Kind::Runs => !stream,
+        _ => false,
+    };
     let choices = match kind {
-        Kind::Chat | Kind::Media | Kind::Form => number(body.n),
+        Kind::Chat | Kind::Images | Kind::ImageEdits => number(body.n),
         Kind::Completions => number(body.n).max(number(body.best_of)),
         _ => None,
     };
     Ok(Call {
         model: model(body.model)?,
-        stream: is_true(body.stream),
+        stream,
         user: plain(body.user).or_else(|| plain(body.safety_identifier)).unwrap_or_default(),
         max_output: wanted,
         choices: choices.unwrap_or(1).max(1),
-        deferred: kind == Kind::Responses && is_true(body.background) && !is_true(body.stream),
+        deferred,
+        media: media::of_json(kind, bytes),
         wants_usage: body.stream_options.is_some_and(|options| {
             json_walk::member(options.get().as_bytes(), "include_usage").is_some_and(|m| m.value == b"true")
         }),
@@ -117,6 +131,7 @@ fn unreadable(error: &serde_json::Error) -> BadCall {
         "n",
         "best_of",
         "background",
+        "stream_format",
     ];
     let text = error.to_string();
     match repeated.into_iter().find(|name| text.starts_with(&format!("duplicate field `{name}`"))) {
@@ -149,6 +164,15 @@ pub(super) fn prepare(kind: Kind, call: &Call, setting: &Setting, body: &Bytes) 
         base_url: setting.base_url().map(|url| base_url(url).into()),
         ..Outbound::default()
     })
+}
+
+/// What some paths answer to only with a header that not every client sends.
+pub(super) fn beta(template: &str, client: &HeaderMap) -> Option<(HeaderName, HeaderValue)> {
+    const NAME: HeaderName = HeaderName::from_static("openai-beta");
+    let wanted = ["/v1/assistants", "/v1/threads", "/v1/vector_stores"];
+    let is_there = client.contains_key(NAME);
+    let needed = !is_there && wanted.iter().any(|family| template.starts_with(family));
+    needed.then(|| (NAME, HeaderValue::from_static("assistants=v2")))
 }
 
 /// The base of all paths, which begin with `/v1` themselves.
@@ -249,14 +273,44 @@ pub(super) mod tests {
 
     #[test]
     fn forms_name_their_model() {
-        let body =
-            Bytes::from_static(b"--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--b--\r\n");
+        let part = "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n";
         let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("multipart/form-data; boundary=b"));
-        let read_form = |body| read(Kind::Form, false, &headers, &body).map(|c| c.model);
-        assert_eq!(read_form(body), Ok("whisper-1".into()));
-        assert_eq!(read_form(Bytes::from_static(b"{\"model\":\"gpt-image-1\"}")), Ok("gpt-image-1".into()));
-        assert_eq!(read_form(Bytes::from_static(b"\xff\x00")), Ok("".into()));
+        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("multipart/form-data; boundary=b"));
+        let read_form = |kind, body: String| read(kind, false, &headers, &Bytes::from(body)).map(|c| c.model);
+        let form = format!("{part}whisper-1\r\n--b--\r\n");
+        assert_eq!(read_form(Kind::Transcriptions, form.clone()), Ok("whisper-1".into()));
+        assert_eq!(read_form(Kind::Other, form), Ok("".into()), "a file's name is nobody's model");
+        assert_eq!(read_form(Kind::ImageEdits, "{\"model\":\"gpt-image-1\"}".into()), Ok("gpt-image-1".into()));
+        assert_eq!(read_form(Kind::Translations, "\0".into()), Ok("".into()));
+        let two = format!("{part}whisper-1\r\n{part}gpt-4o-transcribe\r\n--b--\r\n");
+        assert_eq!(read_form(Kind::Transcriptions, two).map_err(|bad| bad.param), Err(Some("model")));
+    }
+
+    #[test]
+    fn work_that_only_begins_is_deferred() {
+        for (kind, body, stream, deferred) in [
+            (Kind::Runs, r#"{"assistant_id":"a"}"#, false, true),
+            (Kind::Runs, r#"{"assistant_id":"a","stream":true}"#, true, false),
+            (Kind::Responses, r#"{"background":true}"#, false, true),
+            (Kind::Responses, r#"{"background":true,"stream":true}"#, true, false),
+            (Kind::Speech, r#"{"input":"a","stream_format":"sse"}"#, true, false),
+            (Kind::Speech, r#"{"input":"a","stream_format":"audio","stream":true}"#, false, false),
+        ] {
+            let read = call(kind, body).expect("valid");
+            assert_eq!((read.stream, read.deferred), (stream, deferred), "{body}");
+        }
+    }
+
+    #[test]
+    fn assistants_get_the_header_that_they_need() {
+        let name = HeaderName::from_static("openai-beta");
+        let none = HeaderMap::new();
+        for path in ["/v1/assistants", "/v1/threads/{thread_id}/runs", "/v1/vector_stores/{vector_store_id}/search"] {
+            assert_eq!(beta(path, &none).map(|(_, value)| value), Some(HeaderValue::from_static("assistants=v2")));
+        }
+        assert_eq!(beta("/v1/chat/completions", &none), None);
+        let own = HeaderMap::from_iter([(name, HeaderValue::from_static("assistants=v1"))]);
+        assert_eq!(beta("/v1/assistants", &own), None, "the client's own stays");
     }
 
     #[test]

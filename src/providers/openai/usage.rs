@@ -2,8 +2,11 @@
 //! then it is nothing, and no subtraction goes below zero. Reported totals include cached tokens here.
 
 use super::Kind;
-use crate::domain::Usage;
-use crate::wire::json_walk::{elements, member, members, string, whole_number};
+use crate::domain::{Usage, UsageSource};
+use crate::wire::json_walk::{elements, member, members, millis, string, unescape, whole_number};
+
+/// Draws where a tool was offered without a model.
+const USUAL_PAINTER: &str = "gpt-image-1";
 
 /// What matters of a complete answer.
 #[derive(Debug, Default)]
@@ -11,6 +14,8 @@ pub(super) struct Answer<'a> {
     pub(super) usage: Option<Usage>,
     pub(super) model: Option<&'a [u8]>,
     pub(super) service_tier: Option<&'a [u8]>,
+    /// Pictures that a tool drew: by which model, and what that took.
+    pub(super) drawn: Option<(Box<str>, Usage)>,
     /// It holds an `error` and no result.
     pub(super) failed: bool,
     /// It has the member that results stand in.
@@ -24,6 +29,7 @@ pub(super) fn answer(kind: Kind, text: &[u8]) -> Answer<'_> {
     let mut answer = Answer::default();
     let mut tools: &[u8] = b"null";
     let mut output: &[u8] = b"null";
+    let mut offered: &[u8] = b"null";
     let mut walk = members(text);
     for m in walk.by_ref() {
         match m.key {
@@ -37,14 +43,55 @@ pub(super) fn answer(kind: Kind, text: &[u8]) -> Answer<'_> {
                 output = m.value;
             }
             b"tool_usage" => tools = m.value,
+            b"tools" => offered = m.value,
             _ => {}
         }
     }
     answer.whole = walk.is_whole();
     if let (Kind::Responses, Some(usage)) = (kind, &mut answer.usage) {
         count_tools(usage, tools, output);
+        answer.drawn = drawn(tools, offered);
     }
     answer
+}
+
+/// The model that draws is named only where the tool was offered.
+// LIMIT: an older answer that lists its drawings without their usage is billed without them.
+fn drawn(tools: &[u8], offered: &[u8]) -> Option<(Box<str>, Usage)> {
+    let usage = member(tools, "image_gen").and_then(|m| picture(m.value))?;
+    if usage.prompt_tokens() == 0 && usage.completion_tokens() == 0 {
+        return None;
+    }
+    let is_drawing = |tool: &&[u8]| member(tool, "type").is_some_and(|t| t.value == b"\"image_generation\"");
+    let model = elements(offered).find(is_drawing).and_then(|tool| member(tool, "model")).and_then(|m| string(m.value));
+    let model = model.map_or_else(|| USUAL_PAINTER.into(), |model| unescape(model).into());
+    Some((model, Usage { source: UsageSource::Upstream, ..usage }))
+}
+
+/// A `usage` of pictures. Unless it is said otherwise, what comes out is picture.
+pub(super) fn picture(value: &[u8]) -> Option<Usage> {
+    let usage = read(value)?;
+    let is_split = has_details(value, ["output_tokens_details", "output_token_details"]);
+    Some(if is_split { usage } else { Usage { out_image: usage.out_text + usage.out_image, out_text: 0, ..usage } })
+}
+
+/// A `usage` of listening: tokens or seconds. Unless it is said otherwise, what goes in is sound.
+pub(super) fn listening(value: &[u8]) -> Option<Usage> {
+    if let Some(seconds) = member(value, "seconds") {
+        return millis(seconds.value).map(|audio_millis| Usage { audio_millis, ..Usage::default() });
+    }
+    let usage = read(value)?;
+    let is_split = has_details(value, ["input_token_details", "input_tokens_details"]);
+    Some(if is_split { usage } else { Usage { in_audio: usage.in_text + usage.in_audio, in_text: 0, ..usage } })
+}
+
+/// A `usage` of speech: what comes out is sound.
+pub(super) fn speech(value: &[u8]) -> Option<Usage> {
+    read(value).map(|usage| Usage { out_audio: usage.out_audio + usage.out_text, out_text: 0, ..usage })
+}
+
+fn has_details(value: &[u8], names: [&str; 2]) -> bool {
+    members(value).any(|m| names.iter().any(|name| m.is(name)) && m.value.starts_with(b"{"))
 }
 
 /// A `usage` object of any endpoint; `None` when it holds no total.
@@ -129,8 +176,12 @@ fn details(text: &[u8]) -> Details {
     details
 }
 
+/// A member that is a whole number, else 0.
+pub(super) fn whole_or_zero(object: &[u8], name: &str) -> u64 {
+    member(object, name).and_then(|m| whole_number(m.value)).unwrap_or(0)
+}
+
 /// Fees for the provider's own tools. Searches are reported; older answers only list the calls.
-// LIMIT: images drawn by a tool are billed by an image model that the answer does not name; they are not counted.
 fn count_tools(usage: &mut Usage, tools: &[u8], output: &[u8]) {
     let mut containers: Vec<&[u8]> = Vec::new();
     let mut searches = 0;
@@ -231,5 +282,39 @@ mod tests {
             count_tools(&mut usage, tools, output);
             assert_eq!((usage.web_search, usage.file_search, usage.code_sessions), (searches, 1, 1));
         }
+    }
+
+    #[test]
+    fn pictures_and_sound_are_told_apart() {
+        let whole = r#"{"input_tokens":373,"input_tokens_details":{"text_tokens":50,"image_tokens":323},"output_tokens":4160,"total_tokens":4533}"#;
+        let usage = picture(whole.as_bytes()).expect("usage");
+        assert_eq!((usage.in_text, usage.in_image, usage.out_image, usage.out_text), (50, 323, 4160, 0));
+        let split =
+            br#"{"input_tokens":5,"output_tokens":110,"output_tokens_details":{"text_tokens":10,"image_tokens":100}}"#;
+        assert_eq!(picture(split).map(|u| (u.out_image, u.out_text)), Some((100, 10)));
+        for (text, expected) in [
+            (
+                r#"{"type":"tokens","input_tokens":120,"input_token_details":{"text_tokens":20,"audio_tokens":100},"output_tokens":40}"#,
+                Usage { in_text: 20, in_audio: 100, out_text: 40, ..Usage::default() },
+            ),
+            (r#"{"input_tokens":120,"output_tokens":40}"#, Usage { in_audio: 120, out_text: 40, ..Usage::default() }),
+            (r#"{"type":"duration","seconds":75.4}"#, Usage { audio_millis: 75_400, ..Usage::default() }),
+        ] {
+            assert_eq!(listening(text.as_bytes()), Some(expected), "{text}");
+        }
+        assert_eq!(listening(br#"{"type":"duration","seconds":"x"}"#), None);
+        let spoken = speech(br#"{"input_tokens":14,"output_tokens":101,"total_tokens":115}"#).expect("usage");
+        assert_eq!((spoken.in_text, spoken.out_audio, spoken.out_text), (14, 101, 0));
+    }
+
+    #[test]
+    fn drawings_of_a_tool_are_their_models() {
+        let text = br#"{"model":"gpt-5","output":[],"usage":{"input_tokens":1,"output_tokens":1},
+            "tools":[{"type":"function"},{"type":"image_generation","model":"gpt-image-1-mini"}],
+            "tool_usage":{"image_gen":{"input_tokens":30,"output_tokens":272},"web_search":{"num_requests":0}}}"#;
+        let (model, usage) = answer(Kind::Responses, text).drawn.expect("drawn");
+        assert_eq!((&*model, usage.in_text, usage.out_image), ("gpt-image-1-mini", 30, 272));
+        let none = br#"{"usage":{"input_tokens":1},"tool_usage":{"image_gen":{"input_tokens":0,"output_tokens":0}}}"#;
+        assert_eq!(answer(Kind::Responses, none).drawn, None);
     }
 }

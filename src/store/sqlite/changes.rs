@@ -53,9 +53,15 @@ impl ChangeFeed for SqliteStore {
     async fn changes_since(&self, position: i64) -> Result<Changes> {
         let sealer = Arc::clone(&self.sealer);
         self.lookup(move |tx| {
-            let mut statement = tx.prepare_cached(
-                "SELECT position, kind, row_id, gone FROM changes WHERE position > ? ORDER BY position LIMIT ?",
-            )?;
+            // Keys come with their change, not by a query each: a start reads them all.
+            let sql = format!(
+                "SELECT position, kind, row_id, gone, {} FROM changes \
+                 LEFT JOIN keys ON keys.id = changes.row_id AND changes.kind = '{}' \
+                 WHERE position > ? ORDER BY position LIMIT ?",
+                keys::COLUMNS,
+                Kind::Key.name()
+            );
+            let mut statement = tx.prepare_cached(&sql)?;
             let mut rows = statement.query([position, PAGE])?;
             let mut found = Changes { position, changes: Vec::new() };
             while let Some(row) = rows.next()? {
@@ -64,12 +70,13 @@ impl ChangeFeed for SqliteStore {
                 let kind = columns.named("kind of change", Kind::parse)?;
                 let id: Uuid = columns.uuid()?;
                 let gone: Option<[u8; 32]> = columns.take()?;
-                // Live rows are read in the same transaction, so they are there.
+                // Live rows are read in the same transaction, so they are there, unless an operator's SQL took them.
                 let change = match (kind, gone) {
                     (Kind::Key, Some(digest)) => {
                         Some(Change::KeyGone { id: KeyId::from_uuid(id), digest: KeyDigest::from_bytes(digest) })
                     }
-                    (Kind::Key, None) => keys::find(tx, KeyId::from_uuid(id))?.map(|k| Change::Key(Box::new(k))),
+                    (Kind::Key, None) if columns.is_null()? => None,
+                    (Kind::Key, None) => Some(Change::Key(Box::new(keys::take(&mut columns)?))),
                     (Kind::Setting, _) => {
                         settings::find(tx, &sealer, SettingId::from_uuid(id))?.map(|s| Change::Setting(Box::new(s)))
                     }

@@ -1,12 +1,11 @@
 //! The ledger: events in, once each, with the rollup beside them in the same transaction; events out by filter.
 
-use super::filter::{Conditions, limit_and_offset};
-use super::keys::count;
+use super::filter::{Conditions, page};
 use super::row::{Columns, json_text, or_null, stored};
 use super::{Result, SqliteStore, objects};
 use crate::domain::{Event, EventFlag, EventId, KeyId, Money, SettingId, UnixMillis, Usage};
 use crate::store::{EventFilter, EventOrder, Page};
-use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
@@ -123,13 +122,7 @@ fn list(tx: &Transaction<'_>, filter: &EventFilter) -> Result<Page<Event>> {
          LEFT JOIN event_bodies AS b ON b.event_id = id ORDER BY {order}",
         conditions.sql()
     );
-    let paging = limit_and_offset(filter.paging);
-    let rows = tx
-        .prepare_cached(&sql)?
-        .query_map(params_from_iter(conditions.parameters().chain(&paging)), read)?
-        .collect::<rusqlite::Result<_>>()?;
-    let count = if filter.paging.count { count(tx, "events", &conditions)? } else { 0 };
-    Ok(Page { rows, count })
+    page(tx, &sql, "events", &conditions, filter.paging, read)
 }
 
 /// The filters that lists and reports share; an empty one matches everything.

@@ -1,15 +1,15 @@
 //! Keys: rows with every rule of a key in its own column, so that an operator can read them.
 
 use super::changes::{self, Kind};
-use super::filter::{Conditions, limit_and_offset};
+use super::filter::{Conditions, page};
 use super::row::{Columns, folded, json_text, stored};
 use super::{Result, SqliteStore, StoreError};
 use crate::domain::{BudgetMode, Key, KeyDigest, KeyId, Money, RateLimit, SettingId, SpendLimit, UnixMillis, Window};
 use crate::store::{KeyFilter, KeyStore, Order, Page};
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, Row, Transaction, named_params, params_from_iter};
+use rusqlite::{OptionalExtension, Row, Transaction, named_params};
 
-/// In the order in which [`read`] takes them.
+/// In the order in which [`take`] takes them.
 pub(super) const COLUMNS: &str = "id, revision, digest, hint, name, tags, created_at, updated_at, revoked, \
     revoked_reason, single_setting, setting_ids, rotation, allowed_paths, ttl, rate_limit, rate_window, \
     total_budget, window_budget, window_budget_window, budget_mode, log_request, log_response, policy_id, \
@@ -36,13 +36,19 @@ const UPDATE: &str = "UPDATE keys SET revision = revision + 1, hint = :hint, nam
 
 #[async_trait]
 impl KeyStore for SqliteStore {
-    async fn insert_key(&self, key: &Key) -> Result<()> {
-        let key = key.clone();
+    async fn insert_keys(&self, keys: &[Key]) -> Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let keys = keys.to_vec();
         self.write(move |tx| {
-            if bind(tx, INSERT, &key, Extra::Insert)? == 0 {
-                return Err(StoreError::DuplicateKey);
+            for key in &keys {
+                if bind(tx, INSERT, key, Extra::Insert)? == 0 {
+                    return Err(StoreError::DuplicateKey);
+                }
+                changes::note(tx, Kind::Key, key.id.as_bytes())?;
             }
-            changes::note(tx, Kind::Key, key.id.as_bytes())
+            Ok(())
         })
         .await
     }
@@ -79,7 +85,7 @@ impl KeyStore for SqliteStore {
     }
 }
 
-pub(super) fn find(tx: &Transaction<'_>, id: KeyId) -> Result<Option<Key>> {
+fn find(tx: &Transaction<'_>, id: KeyId) -> Result<Option<Key>> {
     let sql = format!("SELECT {COLUMNS} FROM keys WHERE id = ?");
     Ok(tx.prepare_cached(&sql)?.query_row([id.as_bytes()], read).optional()?)
 }
@@ -104,13 +110,7 @@ fn list(tx: &Transaction<'_>, filter: &KeyFilter) -> Result<Page<Key>> {
         "SELECT {COLUMNS} FROM keys{} ORDER BY created_at {direction}, id {direction} LIMIT ? OFFSET ?",
         conditions.sql()
     );
-    let paging = limit_and_offset(filter.paging);
-    let rows = tx
-        .prepare_cached(&sql)?
-        .query_map(params_from_iter(conditions.parameters().chain(&paging)), read)?
-        .collect::<rusqlite::Result<_>>()?;
-    let count = if filter.paging.count { count(tx, "keys", &conditions)? } else { 0 };
-    Ok(Page { rows, count })
+    page(tx, &sql, "keys", &conditions, filter.paging, read)
 }
 
 pub(super) fn by_name_and_state(conditions: &mut Conditions, name: Option<&str>, revoked: Option<bool>) {
@@ -120,12 +120,6 @@ pub(super) fn by_name_and_state(conditions: &mut Conditions, name: Option<&str>,
     if let Some(revoked) = revoked {
         conditions.and("revoked = ?", revoked);
     }
-}
-
-pub(super) fn count(tx: &Transaction<'_>, table: &'static str, conditions: &Conditions) -> Result<u64> {
-    let sql = format!("SELECT count(*) FROM {table}{}", conditions.sql());
-    let mut statement = tx.prepare_cached(&sql)?;
-    Ok(statement.query_row(params_from_iter(conditions.parameters()), |row| Columns::new(row).count())?)
 }
 
 /// The parameters that only one of the two statements has.
@@ -183,9 +177,12 @@ fn bind_one(statement: &mut rusqlite::Statement<'_>, name: &str, value: &dyn rus
     statement.raw_bind_parameter(index, value)
 }
 
-/// Reads [`COLUMNS`].
-pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Key> {
-    let mut columns = Columns::new(row);
+fn read(row: &Row<'_>) -> rusqlite::Result<Key> {
+    take(&mut Columns::new(row))
+}
+
+/// Takes [`COLUMNS`], which may follow others.
+pub(super) fn take(columns: &mut Columns<'_, '_>) -> rusqlite::Result<Key> {
     let mut key = Key {
         id: KeyId::from_uuid(columns.uuid()?),
         revision: columns.take()?,

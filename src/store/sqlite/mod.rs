@@ -1,6 +1,7 @@
 //! The embedded store: one SQLite file in WAL mode, one writer, a few readers.
 //!
-//! A file per aggregate holds its SQL: `keys`, `settings`, `custom_providers`, `changes`, `events`, `objects`, `report`, `spend`. Rows are read by
+//! A file per aggregate holds its SQL: `keys`, `settings`, `custom_providers`, `changes`, `events`, `objects`, `report`,
+//! `retention`, `spend`. Rows are read by
 //! position through `row::Columns`; filters become bound parameters in `filter::Conditions`, never text.
 
 mod changes;
@@ -11,6 +12,7 @@ mod keys;
 mod lane;
 mod objects;
 mod report;
+mod retention;
 mod row;
 mod schema;
 mod settings;
@@ -29,8 +31,12 @@ use std::sync::Arc;
 
 /// Connections for point reads and the change feed: reports never make these wait.
 const LOOKUPS: usize = 2;
+/// Holds the index of a million ids, which a start would else read again for every key.
+const LOOKUP_CACHE_KIB: u32 = 32 * 1024;
 /// Connections for lists and reports.
 const SCANS: usize = 3;
+/// Scans do not come by a page twice.
+const SCAN_CACHE_KIB: u32 = 2 * 1024;
 
 /// Configuration and ledger in one file. Methods need a tokio runtime; the work runs on its blocking threads.
 #[derive(Debug)]
@@ -46,11 +52,11 @@ impl SqliteStore {
     pub fn open(path: impl AsRef<Path>, sealer: Sealer) -> Result<Self> {
         let path = &schema::make_private(path.as_ref()).map_err(engine)?;
         let writer = schema::open_writer(path)?;
-        let readers = |count| (0..count).map(|_| schema::open_reader(path)).collect::<Result<Vec<_>>>();
+        let readers = |count, cache| (0..count).map(|_| schema::open_reader(path, cache)).collect::<Result<Vec<_>>>();
         Ok(Self {
             writer: Lane::new(vec![writer]),
-            lookups: Lane::new(readers(LOOKUPS)?),
-            scans: Lane::new(readers(SCANS)?),
+            lookups: Lane::new(readers(LOOKUPS, LOOKUP_CACHE_KIB)?),
+            scans: Lane::new(readers(SCANS, SCAN_CACHE_KIB)?),
             sealer: Arc::new(sealer),
         })
     }

@@ -1,7 +1,7 @@
 //! Between columns and values: reads a row left to right, turns wide numbers, ids and JSON into what SQLite stores.
 
 use super::{Result, engine};
-use rusqlite::types::{FromSql, Type};
+use rusqlite::types::{FromSql, Type, ValueRef};
 use rusqlite::{Error, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,6 +33,10 @@ impl<'r, 's> Columns<'r, 's> {
         let value = self.row.get(self.at);
         self.at += 1;
         value
+    }
+    /// Whether the next one is NULL; does not take it.
+    pub(super) fn is_null(&self) -> rusqlite::Result<bool> {
+        Ok(self.row.get_ref(self.at)? == ValueRef::Null)
     }
     /// A number that is never negative here.
     pub(super) fn count(&mut self) -> rusqlite::Result<u64> {

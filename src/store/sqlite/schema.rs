@@ -1,4 +1,7 @@
 //! Opens connections the way this store needs them, and brings the file to the newest schema.
+//!
+//! Migrations only add: during an upgrade the former process goes on reading and writing the file that its successor
+//! has migrated.
 
 use super::{Result, engine};
 use rusqlite::{Connection, OpenFlags};
@@ -6,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Another process may hold the write lock (a migration, a backup tool).
+/// Another process may hold the write lock (the other one of an upgrade, a migration, a backup tool).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const CACHED_STATEMENTS: usize = 64;
 
@@ -29,10 +32,10 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-/// A connection that cannot write.
-pub(super) fn open_reader(path: &Path) -> Result<Connection> {
+/// A connection that cannot write. `cache_kib` is the most it keeps of the file in memory; taken when needed.
+pub(super) fn open_reader(path: &Path, cache_kib: u32) -> Result<Connection> {
     let connection = open(path)?;
-    connection.execute_batch("PRAGMA query_only = ON;")?;
+    connection.execute_batch(&format!("PRAGMA query_only = ON; PRAGMA cache_size = -{cache_kib};"))?;
     Ok(connection)
 }
 

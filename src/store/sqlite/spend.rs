@@ -2,7 +2,7 @@
 
 use super::filter::Conditions;
 use super::row::Columns;
-use super::{Result, SqliteStore, events, keys, report};
+use super::{Result, SqliteStore, events, keys, report, retention};
 use crate::domain::{Event, KeyId, Money, UnixMillis};
 use crate::store::{EventFilter, EventStore, KeySpend, Order, Page, Report, ReportFilter, TopKeysFilter};
 use async_trait::async_trait;
@@ -48,6 +48,10 @@ impl EventStore for SqliteStore {
     async fn user_ids(&self, key: KeyId) -> Result<Vec<String>> {
         let sql = "SELECT DISTINCT user_id FROM events WHERE key_id = ? AND user_id IS NOT NULL ORDER BY user_id";
         self.scan(move |tx| texts(tx, sql, key)).await
+    }
+
+    async fn delete_events_before(&self, before: UnixMillis, limit: u64) -> Result<u64> {
+        self.write(move |tx| retention::delete_before(tx, before, limit)).await
     }
 
     async fn spend_of(&self, key: KeyId) -> Result<Option<Money>> {

@@ -260,6 +260,9 @@ fn the_filters_of_the_api_use_their_index() {
         },
         "events_by_time (created_at>? AND created_at<?",
     );
+    // A scan would look at everything that is kept, for every batch.
+    let old = plan(&connection, retention::DELETE);
+    assert!(!old.contains("SCAN events"), "{old}");
     let keys = plan(&connection, "SELECT name FROM keys ORDER BY created_at DESC, id DESC LIMIT 10");
     assert!(keys.contains("keys_by_creation") && !keys.contains("TEMP B-TREE"), "{keys}");
 }

@@ -49,6 +49,22 @@ pub(crate) async fn a_second_key_with_the_same_value_is_refused(store: SharedSto
     assert_eq!(store.key(twin.id).await.unwrap(), None);
 }
 
+pub(crate) async fn many_keys_are_stored_together_or_not_at_all(store: SharedStore) {
+    store.insert_keys(&[]).await.unwrap();
+    assert_eq!(feed(&store, 0).await.0, 0);
+    let keys: Vec<_> = (1..=50).map(|n| key(n, |k| k.revision = 77)).collect();
+    store.insert_keys(&keys).await.unwrap();
+    let (position, changes) = feed(&store, 0).await;
+    assert_eq!(names(&changes), (1..=50).map(|n| format!("key {} r1", key_id(n))).collect::<Vec<_>>());
+    // The value of a stored key, or the same one twice, is refused with everything beside it.
+    for twin in [digest(7), digest(101)] {
+        let refused = [key(101, |_| {}), key(102, |k| k.digest = twin), key(103, |_| {})];
+        assert!(matches!(store.insert_keys(&refused).await, Err(StoreError::DuplicateKey)));
+    }
+    assert_eq!(feed(&store, position).await.0, position);
+    assert_eq!(store.list_keys(&KeyFilter::default()).await.unwrap().rows.len(), 50);
+}
+
 pub(crate) async fn an_update_replaces_all_but_value_and_creation(store: SharedStore) {
     store.insert_key(&key(1, |_| {})).await.unwrap();
     let changed = plain_key(1, |k| {
@@ -337,11 +353,9 @@ pub(crate) async fn a_loader_sees_every_committed_write(store: SharedStore) {
 }
 
 pub(crate) async fn a_long_feed_comes_in_pages(store: SharedStore) {
-    // Longer than one page of the engines here; built through one connection, so it takes a moment.
+    // Longer than one page of the engines here.
     const ROWS: u64 = 10_100;
-    for n in 0..ROWS {
-        store.insert_key(&plain_key(n, |_| {})).await.unwrap();
-    }
+    store.insert_keys(&(0..ROWS).map(|n| plain_key(n, |_| {})).collect::<Vec<_>>()).await.unwrap();
     let (_, changes) = feed(&store, 0).await;
     assert_eq!(changes.len() as u64, ROWS);
     let loader = Loader::new(store);

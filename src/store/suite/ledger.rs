@@ -295,6 +295,39 @@ pub(crate) async fn spend_outlives_the_key(store: SharedStore) {
     assert_eq!(store.spend_of(key_id(1)).await.unwrap(), Some(Money::from_units(18_600_000)));
 }
 
+pub(crate) async fn old_events_are_deleted_oldest_first_and_their_cost_stays(store: SharedStore) {
+    // Written in another order than that of their time.
+    let events = [(1, 4), (2, 1), (3, 3), (4, 2), (5, 5)].map(|(n, at)| {
+        event(n, seconds(T + at), |e| {
+            e.cost = Money::from_units(1 << n);
+            e.key_id = Some(key_id(n % 2));
+            e.request = json("{}");
+            e.custom_id = format!("c{n}").into();
+        })
+    });
+    store.insert_events(&events).await.unwrap();
+    let [one, two, three, four, five] = events.each_ref().map(|e| e.id);
+    let spends = costs(store.spends().await.unwrap());
+    let all = || async { ids(&store, EventFilter::default()).await };
+    assert_eq!(store.delete_events_before(seconds(T + 1), 10).await.unwrap(), 0, "the moment itself is kept");
+    assert_eq!(store.delete_events_before(seconds(T + 5), 0).await.unwrap(), 0);
+    assert_eq!(store.delete_events_before(seconds(T + 5), 2).await.unwrap(), 2);
+    assert_eq!(all().await, [three, one, five]);
+    assert_eq!(store.delete_events_before(seconds(T + 4), 10).await.unwrap(), 1);
+    assert_eq!(all().await, [one, five]);
+    assert_eq!(costs(store.spends().await.unwrap()), spends);
+    assert_eq!(store.spend_of(key_id(0)).await.unwrap(), Some(Money::from_units(4 + 16)));
+    // The rest is answered from what is left.
+    assert_eq!(costs(store.spends_since(seconds(0)).await.unwrap()), [(key_id(1), 2 + 32)].into());
+    assert_eq!(store.custom_ids(key_id(0)).await.unwrap(), [""; 0]);
+    // Nothing of a deleted event is in the way of a new one with its id.
+    for gone in [two, four] {
+        let again = events.iter().find(|e| e.id == gone).unwrap();
+        assert_eq!(store.insert_events(std::slice::from_ref(again)).await.unwrap(), 1);
+    }
+    assert_eq!(all().await, [two, four, one, five]);
+}
+
 pub(crate) async fn huge_numbers_are_kept_or_saturate(store: SharedStore) {
     let huge = |n| {
         event(n, seconds(T), |e| {

@@ -8,6 +8,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 /// How to start a gateway; everything else is its default.
@@ -27,10 +28,12 @@ impl Setup {
     }
 
     pub async fn start_at(self, upstream_url: &str) -> Gateway {
-        let setup = self.env("TOLLGATE_PROVIDERS_OPENAI_BASE_URL", upstream_url);
+        let setup = ["OPENAI", "BEDROCK"]
+            .iter()
+            .fold(self, |setup, provider| setup.env(&format!("TOLLGATE_PROVIDERS_{provider}_BASE_URL"), upstream_url));
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut gateway = Gateway {
-            dir,
+            dir: Arc::new(dir),
             setup,
             child: None,
             proxy: String::new(),
@@ -40,6 +43,14 @@ impl Setup {
         };
         gateway.launch().await;
         gateway
+    }
+
+    /// On ports of its own that stay the same, as an upgrade needs them.
+    pub fn fixed_ports(self) -> Self {
+        // Both are taken before either is let go, so that they differ.
+        let taken = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").expect("a port"));
+        let [proxy, admin] = taken.map(|listener| listener.local_addr().expect("its address").to_string());
+        self.env("TOLLGATE_PROXY_LISTEN", &proxy).env("TOLLGATE_ADMIN_LISTEN", &admin)
     }
 }
 
@@ -53,7 +64,7 @@ fn client() -> reqwest::Client {
 }
 
 pub struct Gateway {
-    dir: tempfile::TempDir,
+    dir: Arc<tempfile::TempDir>,
     setup: Setup,
     child: Option<Child>,
     /// `http://host:port` of the proxy.
@@ -69,9 +80,15 @@ impl Gateway {
     }
 
     async fn launch(&mut self) {
+        let addresses = self.spawn(&["serve"]);
+        self.serving(addresses).await;
+    }
+
+    /// Starts the program; the addresses that it listens on come as it names them.
+    fn spawn(&mut self, arguments: &[&str]) -> Receiver<(String, String)> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
         command
-            .arg("serve")
+            .args(arguments)
             .current_dir(self.dir.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -96,8 +113,11 @@ impl Gateway {
                 }
             });
         }
-        drop(found);
         self.child = Some(child);
+        addresses
+    }
+
+    async fn serving(&mut self, addresses: Receiver<(String, String)>) {
         let log = self.log.clone();
         let both = tokio::task::spawn_blocking(move || {
             let (mut proxy, mut admin) = (None, None);
@@ -105,7 +125,8 @@ impl Gateway {
             while proxy.is_none() || admin.is_none() {
                 match addresses.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                     Ok((listener, address)) if listener == "proxy" => proxy = Some(address),
-                    Ok((_, address)) => admin = Some(address),
+                    Ok((listener, address)) if listener == "admin" => admin = Some(address),
+                    Ok(_) => {}
                     Err(_) => panic!("the gateway did not start:\n{}", log.lock().join("\n")),
                 }
             }
@@ -114,12 +135,69 @@ impl Gateway {
         let (proxy, admin) = both.await.expect("the gateway starts");
         self.proxy = format!("http://{proxy}");
         self.admin = format!("http://{admin}");
-        let http = self.http.clone();
-        let ready = format!("{}/readyz", self.proxy);
-        super::eventually("the gateway is ready", || async {
-            http.get(&ready).send().await.is_ok_and(|r| r.status() == 200)
-        })
-        .await;
+        // A listener with a certificate of its own has no words for this client.
+        let has_tls = |listener: &str| {
+            let name = format!("TOLLGATE_{listener}_TLS_CERT");
+            self.setup.env.iter().any(|(known, _)| *known == name)
+        };
+        for (listener, base) in [("PROXY", &self.proxy), ("ADMIN", &self.admin)] {
+            if has_tls(listener) {
+                continue;
+            }
+            let (http, ready) = (&self.http, &format!("{base}/readyz"));
+            super::eventually("the gateway is ready", || async {
+                http.get(ready).send().await.is_ok_and(|r| r.status() == 200)
+            })
+            .await;
+        }
+    }
+
+    /// A second process in the same directory that is ready to take over and waits.
+    pub async fn heir(&self) -> Heir {
+        let heir = self.spawn_heir();
+        let log = heir.next.log.clone();
+        super::eventually("the heir waits", || async { log.lock().iter().any(|l| l.contains("ready to take over")) })
+            .await;
+        heir
+    }
+
+    /// A process that would take over, but finds nobody.
+    pub async fn heirless(&self) -> Self {
+        self.spawn_heir().served().await
+    }
+
+    fn spawn_heir(&self) -> Heir {
+        let mut next = Self {
+            dir: self.dir.clone(),
+            setup: self.setup.clone(),
+            child: None,
+            proxy: self.proxy.clone(),
+            admin: self.admin.clone(),
+            log: Arc::default(),
+            http: client(),
+        };
+        let addresses = next.spawn(&["serve", "--upgrade"]);
+        Heir { next, addresses }
+    }
+
+    /// The whole way; returns the process that leaves, which may still have requests to finish.
+    pub async fn upgrade(&mut self) -> Self {
+        let heir = self.heir().await;
+        self.quit();
+        let next = heir.served().await;
+        std::mem::replace(self, next)
+    }
+
+    /// Makes it hand over.
+    pub fn quit(&self) {
+        self.signal("-QUIT");
+    }
+
+    /// Address of a listener, by the name it has in the log.
+    pub async fn listener(&self, name: &str) -> String {
+        let find = || self.log.lock().iter().filter_map(|l| listening(l)).find(|(n, _)| n == name).map(|(_, a)| a);
+        super::eventually("the listener is in the log", || async { find().is_some() }).await;
+        find().expect("in the log")
     }
 
     pub fn dir(&self) -> &Path {
@@ -167,6 +245,12 @@ impl Gateway {
             assert!(Instant::now() < deadline, "the gateway does not stop");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// For the next start.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.setup.env.retain(|(known, _)| known != name);
+        self.setup.env.push((name.into(), value.into()));
     }
 
     /// Starts again in the same directory, on new ports.
@@ -266,6 +350,24 @@ impl Gateway {
             .filter(|l| l.starts_with(name) && l[name.len()..].starts_with(['{', ' ']))
             .filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
+    }
+}
+
+/// A gateway that does not serve yet.
+pub struct Heir {
+    next: Gateway,
+    addresses: Receiver<(String, String)>,
+}
+
+impl Heir {
+    /// Once it serves.
+    pub async fn served(mut self) -> Gateway {
+        self.next.serving(self.addresses).await;
+        self.next
+    }
+
+    pub fn kill(mut self) {
+        self.next.kill();
     }
 }
 

@@ -297,3 +297,28 @@ async fn an_upstream_that_refuses_our_credential_is_502_without_naming_it() {
     let events = gateway.events_settled(&id, 1).await;
     assert_eq!((events[0]["status"].as_u64(), events[0]["cost_in_usd"].as_f64()), (Some(502), Some(0.0)));
 }
+
+#[tokio::test]
+async fn no_connection_goes_to_a_denied_network_by_whatever_name() {
+    let upstream = Upstream::start(Options::default()).await.unwrap();
+    let port = upstream.url().rsplit(':').next().unwrap().to_owned();
+    let setup = Setup::default().env("TOLLGATE_SECURITY_DENY_TARGETS", "127.0.0.0/8,::1");
+    let gateway = setup.start_at(&format!("http://localhost:{port}")).await;
+    let key = gateway.key("k", json!({})).await;
+    for base_url in ["", &upstream.url(), &format!("http://[::ffff:127.0.0.1]:{port}")] {
+        let setting = json!({"setting": {"apikey": "sk-upstream", "baseUrl": base_url}});
+        let setting = gateway.setting(setting).await;
+        gateway.patch_key(&key, json!({"settingIds": [setting]})).await;
+        let answer = chat(&gateway, "k").await;
+        assert_eq!(answer.status(), 502, "{base_url}");
+        let text = answer.text().await.unwrap();
+        assert!(!text.contains("127.0.0.1") && !text.contains("localhost"), "{text}");
+    }
+    assert_eq!(upstream.stats().requests, 0);
+    let events = gateway.events_settled(&key, 3).await;
+    assert!(events.iter().all(|e| e["cost_in_usd"] == 0.0), "{events:#?}");
+
+    let elsewhere = Setup::default().env("TOLLGATE_SECURITY_DENY_TARGETS", "10.0.0.0/8").start(&upstream).await;
+    elsewhere.key("k", json!({})).await;
+    assert_eq!(chat(&elsewhere, "k").await.status(), 200);
+}

@@ -96,7 +96,8 @@ async fn bodies_above_the_limit_are_413_with_bounded_memory() {
     }
     assert_eq!(upstream.stats().requests, served, "nothing reached the upstream");
     let after = gateway.peak_memory();
-    assert!(after - before < 30 * MIB, "memory grew from {before} to {after}");
+    // The system's own account of a peak may lag behind.
+    assert!(after.saturating_sub(before) < 30 * MIB, "memory grew from {before} to {after}");
 }
 
 #[tokio::test]
@@ -189,7 +190,12 @@ async fn memory_for_bodies_is_shared_and_given_back() {
     for _ in 0..2 {
         let mut socket = tokio::net::TcpStream::connect(&address).await.unwrap();
         let head = "POST /api/providers/openai/v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer k\r\n";
-        socket.write_all(format!("{head}content-length: 1400000\r\n\r\n{{").as_bytes()).await.unwrap();
+        let head = format!("{head}content-length: 1400000\r\nexpect: 100-continue\r\n\r\n");
+        socket.write_all(head.as_bytes()).await.unwrap();
+        // The invitation comes when the memory is theirs.
+        let mut invited = [0; 12];
+        socket.read_exact(&mut invited).await.unwrap();
+        assert_eq!(&invited, b"HTTP/1.1 100");
         holders.push(socket);
     }
     let send = || async {

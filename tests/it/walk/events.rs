@@ -173,3 +173,27 @@ async fn c117_odd_text_is_stored_and_found_literally() {
         assert_eq!((events[0]["custom_id"].as_str(), &events[0]["tags"]), (Some(custom), &json!(tags)));
     }
 }
+
+#[tokio::test]
+async fn old_events_go_and_what_they_cost_still_counts() {
+    let upstream = Upstream::start(Options::default()).await.unwrap();
+    let setup = Setup::default().env("TOLLGATE_EVENTS_RETENTION", "32").env("TOLLGATE_DEBUG_TEST_HOOKS", "true");
+    let mut gateway = setup.start(&upstream).await;
+    let id = gateway.key("k", json!({"costLimitInUsd": 0.0004})).await;
+    // 0.0001475 each: the third call reaches the limit.
+    for _ in 0..3 {
+        assert_eq!(chat(&gateway, "k").await.status(), 200);
+    }
+    gateway.events_settled(&id, 3).await;
+    let spent = async |gateway: &Gateway| gateway.admin("GET", &format!("/api/reporting/keys/{id}"), None).await;
+    let before = spent(&gateway).await;
+    assert_eq!(before.0, 200);
+    for (days, left) in [(31, 3), (33, 0)] {
+        assert_eq!(gateway.stop().await, Some(0));
+        gateway.set_env("TOLLGATE_TEST_CLOCK_OFFSET", &(days * 86_400).to_string());
+        gateway.restart().await;
+        eventually("the events are as old as they may be", || async { gateway.events(&id).await.len() == left }).await;
+        assert_eq!(spent(&gateway).await, before, "after {days} days");
+    }
+    assert_eq!(chat(&gateway, "k").await.status(), 401, "the budget is spent");
+}

@@ -64,8 +64,11 @@ async fn c85_every_documented_path_reaches_the_same_tail() {
     for (method, path) in paths {
         let with_query = format!("{path}?limit=2&after=x%20y");
         let request = gateway.http.request(method.parse().unwrap(), gateway.url(&with_query)).bearer_auth("k");
-        let request =
-            if method == "POST" { request.json(&json!({"model": "gpt-4o", "input": "a", "n": 1})) } else { request };
+        let request = if method == "POST" {
+            request.json(&json!({"model": "gpt-4o", "input": "a", "prompt": "a", "n": 1}))
+        } else {
+            request
+        };
         let answer = request.send().await.unwrap();
         assert!(answer.status().is_success() || answer.status() == 404, "{method} {path}: {}", answer.status());
         let seen = upstream.seen().pop().unwrap();

@@ -1,7 +1,7 @@
 //! Checklist 18.5: rates and budgets, exact under concurrency.
 
 use crate::support::{Gateway, Setup, chat, chat_body, eventually};
-use crate::upstream::{Options, Upstream};
+use crate::upstream::{Act, Options, Upstream};
 use serde_json::{Value, json};
 
 async fn house() -> (Upstream, Gateway) {
@@ -176,6 +176,29 @@ async fn c75_c78_a_windowed_budget_refuses_with_429_and_keeps_the_key() {
 }
 
 #[tokio::test]
+async fn a_budget_refusal_tells_the_rate_and_takes_nothing_of_it() {
+    let (_upstream, gateway) = house().await;
+    let limits = json!({"rateLimitOverTime": 10, "rateLimitUnit": "h"});
+    let windowed = json!({"costLimitInUsdOverTime": 0.0001, "costLimitInUsdUnit": "d"});
+    let mut key = limits.clone();
+    key.as_object_mut().unwrap().extend(windowed.as_object().unwrap().clone());
+    gateway.key("k", key).await;
+    for (status, remaining) in [(200, "9"), (429, "9"), (429, "9")] {
+        let answer = chat(&gateway, "k").await;
+        assert_eq!(answer.status().as_u16(), status);
+        let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+        assert_eq!(header("x-ratelimit-limit-requests"), "10");
+        assert_eq!(header("x-ratelimit-remaining-requests"), remaining);
+        assert!(!header("x-ratelimit-reset-requests").is_empty());
+        if status == 429 {
+            let wait: u64 = header("retry-after").parse().unwrap();
+            assert!((1..=86_400).contains(&wait), "of the budget's window: {wait}");
+            assert_eq!(answer.json::<Value>().await.unwrap()["error"]["type"], "gateway_cost_limit");
+        }
+    }
+}
+
+#[tokio::test]
 async fn c73_ttl_ends_a_key_without_a_call_in_between() {
     let (_upstream, gateway) = house().await;
     let id = gateway.key("k", json!({"ttl": "2s"})).await;
@@ -268,11 +291,24 @@ async fn work_in_the_background_is_refused_to_keys_with_a_budget() {
         let body = json!({"model": "gpt-4o", "input": "hello", "background": true});
         gateway.http.post(gateway.url("/v1/responses")).bearer_auth(key).json(&body).send().await.unwrap()
     };
-    assert_eq!(send("tight").await.status(), 403, "its usage is reported where nobody meters yet");
+    assert_eq!(send("tight").await.status(), 403, "its usage is told when it is too late to refuse");
+    let told = |status: &str, usage: Value| json!({"id": "resp_bg", "object": "response", "background": true, "status": status, "model": "gpt-4o", "usage": usage});
+    let script = |body: Value| {
+        let (path, content_type) = (Some("/v1/responses".into()), Some("application/json".into()));
+        upstream.script(Act { path, content_type, body: Some(body.to_string()), ..Act::default() });
+    };
+    script(told("queued", Value::Null));
     assert_eq!(send("free").await.status(), 200);
-    let events = gateway.events_settled(&free, 1).await;
-    assert!(events[0]["flags"].as_array().unwrap().contains(&json!("unpriced")), "{}", events[0]);
-    assert_eq!(upstream.stats().requests, 1);
+    for _ in 0..2 {
+        script(told("completed", json!({"input_tokens": 1000, "output_tokens": 500})));
+        let poll = gateway.http.get(gateway.url("/v1/responses/resp_bg")).bearer_auth("free").send().await.unwrap();
+        assert_eq!(poll.status(), 200);
+    }
+    let events = gateway.events_settled(&free, 3).await;
+    let costs: Vec<f64> = events.iter().map(|e| e["cost_in_usd"].as_f64().unwrap()).collect();
+    assert_eq!(costs, [0.0, 0.0075, 0.0], "told twice, billed once");
+    assert!(events.iter().all(|e| e["flags"] == json!([])), "{events:#?}");
+    assert_eq!(upstream.stats().requests, 3);
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ mod custom;
 mod events;
 mod forwarding;
 mod limits;
+mod listeners;
 mod objects;
 mod process;
+mod realtime;
 mod streaming;

@@ -27,17 +27,6 @@ pub fn upload(ask: &Ask<'_>) -> Reply {
     Reply::json(200, answer.to_string())
 }
 
-/// Billed by duration, as whisper is.
-pub fn transcription(ask: &Ask<'_>) -> Reply {
-    let parts = match parts(ask) {
-        Ok(parts) => parts,
-        Err(message) => return Reply::error(400, "invalid_request_error", None, message),
-    };
-    let text = ask.act.content.as_deref().unwrap_or("Hello there.");
-    let answer = json!({"text": text, "usage": {"type": "duration", "seconds": 3}, "parts": described(&parts)});
-    Reply::json(200, answer.to_string())
-}
-
 pub fn file(ask: &Ask<'_>, tail: &str) -> Reply {
     let id = tail.trim_start_matches("files/").trim_end_matches("/content");
     if ask.head.method == "DELETE" {
@@ -58,23 +47,23 @@ pub fn binary(length: usize) -> Vec<u8> {
     (0..=u8::MAX).rev().cycle().take(length).collect()
 }
 
-struct Part {
-    name: String,
+pub(super) struct Part {
+    pub(super) name: String,
     filename: Option<String>,
     length: usize,
     sha256: String,
     /// Short fields only.
-    text: String,
+    pub(super) text: String,
 }
 
-fn described(parts: &[Part]) -> Value {
+pub(super) fn described(parts: &[Part]) -> Value {
     let one = |part: &Part| {
         (part.name.clone(), json!({"filename": part.filename, "length": part.length, "sha256": part.sha256}))
     };
     Value::Object(parts.iter().map(one).collect::<Map<String, Value>>())
 }
 
-fn parts(ask: &Ask<'_>) -> Result<Vec<Part>, &'static str> {
+pub(super) fn parts(ask: &Ask<'_>) -> Result<Vec<Part>, &'static str> {
     let content_type = ask.head.header("content-type").unwrap_or_default();
     let boundary = content_type
         .split(';')

@@ -1,9 +1,8 @@
-//! Models, moderations, speech, and an echo for every other path.
+//! Models, moderations, and an echo for every other path.
 
 use serde_json::{Map, Value, json};
 
 use super::super::reply::Reply;
-use super::files::binary;
 use super::{Ask, CREATED};
 
 const MODELS: [&str; 5] = ["gpt-4o", "gpt-4o-mini", "gpt-5", "text-embedding-3-small", "tts-1"];
@@ -36,12 +35,6 @@ pub fn moderation(ask: &Ask<'_>) -> Reply {
     });
     let answer = json!({"id": format!("modr-{:024}", ask.number), "model": ask.model().unwrap_or_default(), "results": [result]});
     Reply::json(200, answer.to_string())
-}
-
-pub fn speech(ask: &Ask<'_>) -> Reply {
-    let mut reply = Reply::bytes("audio/mpeg", binary(ask.act.content_bytes.unwrap_or(8192)));
-    reply.streamed = true;
-    reply
 }
 
 /// What arrived, so that a test can see that nothing was changed on the way.

@@ -2,6 +2,7 @@
 
 use crate::domain::{Usage, UsageSource};
 use crate::metering::count::Encoding;
+use crate::providers::kept::TextLog;
 use crate::providers::openai::{Kind, bound, prompt};
 use crate::providers::{Call, Reading};
 use crate::wire::json_walk::{member, string, unescape};
@@ -18,6 +19,8 @@ pub(super) struct Bill {
     /// The model that the answer names.
     answered: Option<Box<str>>,
     tier: Option<Box<str>>,
+    /// What the provider's tools drew.
+    drawn: Option<(Box<str>, Usage)>,
 }
 
 impl Bill {
@@ -29,6 +32,7 @@ impl Bill {
             sent: sent.clone(),
             answered: None,
             tier: None,
+            drawn: None,
         }
     }
 
@@ -48,6 +52,14 @@ impl Bill {
         if self.tier.as_deref().map(str::as_bytes) != Some(tier) {
             self.tier = Some(unescape(tier).into());
         }
+    }
+
+    pub(super) fn drew(&mut self, drawn: Option<(Box<str>, Usage)>) {
+        self.drawn = drawn.or(self.drawn.take());
+    }
+
+    pub(super) fn also(&mut self) -> Vec<(Box<str>, Usage)> {
+        self.drawn.take().into_iter().collect()
     }
 
     pub(super) fn reported(&self, usage: Usage, source: UsageSource, truncated: bool) -> Reading {
@@ -93,37 +105,6 @@ impl Bill {
         }
         let prompt = member(&self.sent, "prompt").and_then(|m| string(m.value)).map(unescape);
         prompt.map_or(0, |text| encoding.count(&text))
-    }
-}
-
-/// The text of an answer, as it stood between quotes: resolved only if it must be counted.
-#[derive(Debug, Default)]
-pub(super) struct TextLog {
-    raw: Vec<u8>,
-    /// Bytes that came after the log was full.
-    beyond: u64,
-}
-
-impl TextLog {
-    /// Some 250 000 tokens: more than any model writes.
-    const LIMIT: usize = 1024 * 1024;
-
-    pub(super) fn add(&mut self, raw: &[u8]) {
-        if self.raw.len() + raw.len() <= Self::LIMIT {
-            self.raw.extend_from_slice(raw);
-        } else {
-            self.beyond += raw.len() as u64;
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.raw.is_empty() && self.beyond == 0
-    }
-
-    fn tokens(&self, encoding: Encoding) -> u64 {
-        let text = unescape(&self.raw);
-        let counted = if text.is_empty() { 0 } else { encoding.count(&text) };
-        counted.saturating_add(self.beyond.div_ceil(4))
     }
 }
 

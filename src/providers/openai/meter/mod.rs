@@ -1,17 +1,36 @@
 //! Follows a response and reads the bill from it. Bytes go on as they came; a stream changes in one way only:
 //! usage that the client did not ask for, because we did, is taken out again.
 
+mod account;
 mod bill;
 mod objects;
 mod stream;
 mod unary;
+mod watch;
 
 use super::{Kind, request};
 use crate::providers::{Call, Ending, Endpoint, Progress, Reading, ResponseMeter};
+use account::Account;
 use bill::Bill;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+
+/// The usage in a stream of chunks that the client is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shown {
+    All,
+    /// That of the last chunk, which has no choices.
+    AtEnd,
+    Nothing,
+}
+
+impl Shown {
+    /// What the client asked for.
+    pub(super) fn to(kind: Kind, call: &Call) -> Self {
+        if request::asks_for_usage(kind, call) { Self::Nothing } else { Self::All }
+    }
+}
 
 pub(super) fn of(
     endpoint: &Endpoint,
@@ -19,24 +38,34 @@ pub(super) fn of(
     status: u16,
     headers: &HeaderMap,
     sent: &Bytes,
+    shown: Shown,
 ) -> Box<dyn ResponseMeter> {
-    let inner = of_body(Kind::of(endpoint), call, status, headers, sent);
+    let inner = of_body(Kind::of(endpoint), call, status, headers, sent, shown);
     objects::wrap(endpoint, call, status, headers, sent, inner)
 }
 
-fn of_body(kind: Kind, call: &Call, status: u16, headers: &HeaderMap, sent: &Bytes) -> Box<dyn ResponseMeter> {
+fn of_body(
+    kind: Kind,
+    call: &Call,
+    status: u16,
+    headers: &HeaderMap,
+    sent: &Bytes,
+    shown: Shown,
+) -> Box<dyn ResponseMeter> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|t| t.to_str().ok()).unwrap_or_default();
     let media = content_type.split(';').next().unwrap_or_default().trim();
     let is_events = media.eq_ignore_ascii_case("text/event-stream");
-    let is_metered =
-        matches!(kind, Kind::Chat | Kind::Completions | Kind::Embeddings | Kind::Responses | Kind::Moderations);
+    let is_metered = kind != Kind::Other && !(kind == Kind::Runs && call.deferred);
     if !is_metered || !(200..300).contains(&status) {
         return Box::new(Passing { is_events });
+    }
+    if kind.is_media() || kind == Kind::Runs {
+        return Box::new(watch::Watch::new(Account::new(kind, call, sent), is_events, media));
     }
     let bill = Bill::new(kind, call, sent);
     // Some upstreams give a stream that was asked for no type, or one that says nothing.
     if is_events || (call.stream && !media.eq_ignore_ascii_case("application/json")) {
-        Box::new(stream::Stream::new(bill, request::asks_for_usage(kind, call)))
+        Box::new(stream::Stream::new(bill, shown))
     } else {
         Box::new(unary::Unary::new(bill))
     }
@@ -75,5 +104,7 @@ impl ResponseMeter for Passing {
     }
 }
 
+#[cfg(test)]
+mod media_tests;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Looks at answers beside their own meter: which objects they make, and which earlier work they tell the bill of.
 
-use crate::domain::{MadeObject, Usage};
+use crate::domain::{MadeObject, Usage, UsageSource};
 use crate::providers::openai::Kind;
 use crate::providers::openai::endpoints::ANYTHING;
 use crate::providers::openai::objects::{Told, batch_line, told_by};
@@ -36,11 +36,12 @@ pub(super) fn wrap(
     let kind = Kind::of(endpoint);
     let background = kind == Kind::Responses && says("background", b"true");
     let look = match kind {
-        Kind::Responses if inner.is_stream() => Look::Events { framer: Framer::default(), until_made: !background },
-        Kind::Responses => Look::Json { pieces: Vec::new(), bytes: 0 },
+        Kind::Responses if inner.is_stream() => Look::Events { framer: Box::default(), until_made: !background },
+        Kind::Runs if inner.is_stream() => Look::Events { framer: Box::default(), until_made: false },
+        Kind::Responses | Kind::Runs => Look::Json { pieces: Vec::new(), bytes: 0 },
         Kind::Chat if memmem::find(sent, b"\"store\"").is_some() && says("store", b"true") => {
             if inner.is_stream() {
-                Look::Events { framer: Framer::default(), until_made: true }
+                Look::Events { framer: Box::default(), until_made: true }
             } else {
                 Look::Json { pieces: Vec::new(), bytes: 0 }
             }
@@ -49,12 +50,19 @@ pub(super) fn wrap(
             Some(batch) => Look::Lines { batch: batch.clone(), carry: BytesMut::new(), skipping: false, sum: None },
             None => return inner,
         },
-        Kind::Other if inner.is_stream() => Look::Events { framer: Framer::default(), until_made: false },
+        Kind::Other if inner.is_stream() => Look::Events { framer: Box::default(), until_made: false },
         Kind::Other if is_json && endpoint.template != ANYTHING => Look::Json { pieces: Vec::new(), bytes: 0 },
         _ => return inner,
     };
     let makes = posted && !says("store", b"false");
-    Box::new(Observed { inner, look, makes, deferred: call.deferred || background, told: Told::default() })
+    Box::new(Observed {
+        inner,
+        look,
+        makes,
+        deferred: call.deferred || background || kind == Kind::Runs,
+        is_run: kind == Kind::Runs,
+        told: Told::default(),
+    })
 }
 
 struct Observed {
@@ -64,6 +72,7 @@ struct Observed {
     makes: bool,
     /// The answer's own usage is charged by its object's id, whoever tells it first.
     deferred: bool,
+    is_run: bool,
     told: Told,
 }
 
@@ -73,7 +82,7 @@ enum Look {
         bytes: usize,
     },
     Events {
-        framer: Framer,
+        framer: Box<Framer>,
         /// Only the object's id is of interest.
         until_made: bool,
     },
@@ -82,7 +91,7 @@ enum Look {
         batch: Box<str>,
         carry: BytesMut,
         skipping: bool,
-        sum: Option<(Box<str>, Usage)>,
+        sum: Option<Box<(Box<str>, Usage)>>,
     },
     Over,
 }
@@ -138,7 +147,9 @@ impl Observed {
             },
             Look::Lines { batch, carry, mut sum, .. } => {
                 add_line(&carry, &mut sum);
-                self.told.charges.extend(sum.map(|(model, usage)| Charge { id: batch, model, usage }));
+                let charge =
+                    |sum: Box<(Box<str>, Usage)>| Charge { id: batch, model: sum.0, usage: sum.1, more: Vec::new() };
+                self.told.charges.extend(sum.map(charge));
             }
             Look::Events { .. } | Look::Over => {}
         }
@@ -146,10 +157,10 @@ impl Observed {
 }
 
 /// All requests of a batch are for one model.
-fn add_line(line: &[u8], sum: &mut Option<(Box<str>, Usage)>) {
+fn add_line(line: &[u8], sum: &mut Option<Box<(Box<str>, Usage)>>) {
     let Some((model, usage)) = batch_line(line) else { return };
-    let before = sum.take().map(|(_, before)| before).unwrap_or_default();
-    *sum = Some((model, before.plus(&usage)));
+    let before = sum.take().map(|sum| sum.1).unwrap_or_default();
+    *sum = Some(Box::new((model, before.plus(&usage))));
 }
 
 /// Objects stand in the data of events that are named after them, or in its `response`.
@@ -186,13 +197,26 @@ impl ResponseMeter for Observed {
     fn reading(&mut self, ending: Ending) -> Reading {
         let mut reading = self.inner.reading(ending);
         self.conclude();
-        let Told { made, charges } = std::mem::take(&mut self.told);
+        let Told { made, charges, run } = std::mem::take(&mut self.told);
         reading.made = distinct(made);
         reading.charges = charges;
         if self.deferred {
-            reading.usage = Usage::default();
+            let own = std::mem::take(&mut reading.usage);
+            match reading.charges.last_mut() {
+                // The meter of the whole answer knows more than its object tells: searches, files, sessions.
+                Some(charge) if own.source == UsageSource::Upstream => charge.usage = own,
+                // Its result can be read although its stream was not: what was seen of it is billed, and that is all.
+                None if self.is_run && own.source != UsageSource::None && !run.is_empty() => {
+                    let model = reading.model.clone().unwrap_or_default();
+                    reading.charges.push(Charge { id: run, model, usage: own, more: Vec::new() });
+                }
+                _ => {}
+            }
         }
         reading
+    }
+    fn also(&mut self) -> Vec<(Box<str>, Usage)> {
+        self.inner.also()
     }
     fn broken_tail(&self, message: &str) -> Option<Bytes> {
         self.inner.broken_tail(message)

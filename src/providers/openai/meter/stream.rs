@@ -1,9 +1,10 @@
 //! An answer in server-sent events: complete events go on as they came, slices of what arrived.
 //! The last usage wins. Text is set aside as it stood, for the case that nobody reports a usage.
 
-use super::bill::{Bill, TextLog, is_written};
-use super::error_frame;
+use super::bill::{Bill, is_written};
+use super::{Shown, error_frame};
 use crate::domain::{Usage, UsageSource};
+use crate::providers::kept::TextLog;
 use crate::providers::openai::{Kind, usage};
 use crate::providers::{Ending, Progress, Reading, ResponseMeter};
 use crate::wire::json_edit::removal;
@@ -22,8 +23,7 @@ pub(super) struct Stream {
 #[derive(Debug)]
 struct Story {
     bill: Bill,
-    /// The client did not ask for the usage.
-    hide: bool,
+    shown: Shown,
     usage: Option<Usage>,
     /// The usage is the final one.
     is_final: bool,
@@ -46,10 +46,10 @@ enum Verdict {
 }
 
 impl Stream {
-    pub(super) fn new(bill: Bill, hide: bool) -> Self {
+    pub(super) fn new(bill: Bill, shown: Shown) -> Self {
         let story = Story {
             bill,
-            hide,
+            shown,
             usage: None,
             is_final: false,
             text: TextLog::default(),
@@ -83,6 +83,10 @@ impl ResponseMeter for Stream {
             None if *failed && text.is_empty() => bill.nothing(!done),
             None => bill.counted(text, !done),
         }
+    }
+
+    fn also(&mut self) -> Vec<(Box<str>, Usage)> {
+        self.story.bill.also()
     }
 
     fn is_stream(&self) -> bool {
@@ -181,10 +185,11 @@ impl Story {
             self.usage = usage;
             self.is_final |= is_usage_chunk;
         }
-        match self.hide {
-            false => Verdict::Keep,
-            true if is_usage_chunk => Verdict::Drop,
-            true => Verdict::Cut(removal(data, &member)),
+        match self.shown {
+            Shown::All => Verdict::Keep,
+            Shown::AtEnd if is_usage_chunk => Verdict::Keep,
+            Shown::Nothing if is_usage_chunk => Verdict::Drop,
+            Shown::AtEnd | Shown::Nothing => Verdict::Cut(removal(data, &member)),
         }
     }
 
@@ -209,6 +214,7 @@ impl Story {
                 let answer = usage::answer(Kind::Responses, response.unwrap_or_default());
                 answer.model.into_iter().for_each(|model| self.bill.answered_by(model));
                 answer.service_tier.into_iter().for_each(|tier| self.bill.served_in(tier));
+                self.bill.drew(answer.drawn);
                 self.is_final |= answer.usage.is_some();
                 self.usage = answer.usage.or(self.usage.take());
             }

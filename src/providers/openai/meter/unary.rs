@@ -1,64 +1,36 @@
 //! An answer in one piece of JSON: passed on at once, kept by reference, read when it is over.
 
-use super::bill::{Bill, TextLog, is_written};
-use crate::domain::UsageSource;
+use super::bill::{Bill, is_written};
+use crate::domain::{Usage, UsageSource};
+use crate::providers::kept::{Pieces, TextLog};
 use crate::providers::openai::{Kind, usage};
 use crate::providers::{Ending, Progress, Reading, ResponseMeter};
 use crate::wire::json_walk::strings;
 use bytes::Bytes;
 use memchr::memmem;
 use std::borrow::Cow;
-use std::collections::VecDeque;
-
-/// An answer longer than this is no longer kept whole; the usage stands at its end.
-const KEEP: usize = 8 * 1024 * 1024;
-const TAIL: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Unary {
     bill: Bill,
-    pieces: VecDeque<Bytes>,
-    bytes: usize,
-    /// The beginning was let go.
-    cut: bool,
-    keep: usize,
-    tail: usize,
+    pieces: Pieces,
 }
 
 impl Unary {
     pub(super) fn new(bill: Bill) -> Self {
-        Self { bill, pieces: VecDeque::new(), bytes: 0, cut: false, keep: KEEP, tail: TAIL }
+        Self { bill, pieces: Pieces::default() }
     }
 
     #[cfg(test)]
     pub(super) fn with_limits(bill: Bill, keep: usize, tail: usize) -> Self {
-        Self { keep, tail, ..Self::new(bill) }
-    }
-
-    fn remember(&mut self, piece: Bytes) {
-        self.bytes += piece.len();
-        self.pieces.push_back(piece);
-        self.cut |= self.bytes > self.keep;
-        while self.cut
-            && let Some(first) = self.pieces.front()
-            && self.bytes - first.len() >= self.tail
-        {
-            self.bytes -= first.len();
-            self.pieces.pop_front();
-        }
+        Self { bill, pieces: Pieces::new(keep, tail) }
     }
 }
 
 /// What was kept. After a cut: from the last `usage` on, as if the object began there.
-fn text(pieces: &VecDeque<Bytes>, cut: bool) -> Cow<'_, [u8]> {
-    let text = match pieces.front() {
-        Some(only) if pieces.len() == 1 => Cow::Borrowed(&**only),
-        _ => Cow::Owned(pieces.iter().fold(Vec::new(), |mut all, piece| {
-            all.extend_from_slice(piece);
-            all
-        })),
-    };
-    if !cut {
+fn text(pieces: &Pieces) -> Cow<'_, [u8]> {
+    let text = pieces.joined();
+    if !pieces.is_cut() {
         return text;
     }
     let from = memmem::rfind(&text, b"\"usage\"").and_then(|at| text.get(at..)).unwrap_or_default();
@@ -67,7 +39,7 @@ fn text(pieces: &VecDeque<Bytes>, cut: bool) -> Cow<'_, [u8]> {
 
 impl ResponseMeter for Unary {
     fn push(&mut self, piece: Bytes, out: &mut Vec<Bytes>) -> Progress {
-        self.remember(piece.clone());
+        self.pieces.keep(piece.clone());
         out.push(piece);
         Progress::More
     }
@@ -75,7 +47,7 @@ impl ResponseMeter for Unary {
     fn end(&mut self, _out: &mut Vec<Bytes>) {}
 
     fn reading(&mut self, ending: Ending) -> Reading {
-        let text = text(&self.pieces, self.cut);
+        let text = text(&self.pieces);
         let answer = usage::answer(self.bill.kind, &text);
         if let Some(model) = answer.model {
             self.bill.answered_by(model);
@@ -83,6 +55,7 @@ impl ResponseMeter for Unary {
         if let Some(tier) = answer.service_tier {
             self.bill.served_in(tier);
         }
+        self.bill.drew(answer.drawn);
         let aborted = ending == Ending::Aborted;
         let is_object = text.trim_ascii_start().starts_with(b"{");
         let truncated = aborted || (is_object && !answer.whole);
@@ -91,7 +64,7 @@ impl ResponseMeter for Unary {
             // Free, and without a usage of its own.
             None if self.bill.kind == Kind::Moderations => self.bill.nothing(truncated),
             None if answer.failed && !answer.has_result => self.bill.nothing(truncated),
-            None if truncated || self.cut || answer.has_result => {
+            None if truncated || self.pieces.is_cut() || answer.has_result => {
                 let mut log = TextLog::default();
                 strings(&text).filter(|(key, _)| is_written(key)).for_each(|(_, written)| log.add(written));
                 self.bill.counted(&log, truncated)
@@ -100,6 +73,9 @@ impl ResponseMeter for Unary {
         }
     }
 
+    fn also(&mut self) -> Vec<(Box<str>, Usage)> {
+        self.bill.also()
+    }
     fn broken_tail(&self, _message: &str) -> Option<Bytes> {
         None
     }

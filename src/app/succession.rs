@@ -1,0 +1,219 @@
+//! Taking over from a former process, and leaving to the next: joins journal, counters and store to the server's ports.
+//!
+//! Counts change hands in an order that counts everything once. The former process admits nothing more; everything it
+//! has closed is put in the store; the counters are seeded from the store; what still runs there is adopted, holds and
+//! all; and from then on its journal, which nobody drains meanwhile, tells each end as it happens.
+
+use super::{CATCH_UP, seed};
+use crate::counters::MemoryCounters;
+use crate::domain::time::Clock;
+use crate::domain::{BudgetMode, Event, EventId, Money, UnixMillis};
+use crate::journal::{Drainer, Estate, FileJournal, Former, LOOK, Offer, Standing};
+use crate::limits::{Ask, Counters, Held, Rules, Settlement};
+use crate::server::{BeforeExit, Departure, Predecessor};
+use crate::store::loader::Loader;
+use crate::store::{EventStore, SharedStore};
+use crate::telemetry::RequestLog;
+use crate::telemetry::log::LogGuard;
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+
+/// How long the last events may take to reach the store at the end; what is left is drained at the next start.
+const FLUSH: Duration = Duration::from_secs(20);
+/// The same before a hand-over, where clients wait for it and the heir does the rest.
+const SETTLE_UP: Duration = Duration::from_secs(2);
+/// How often somebody who waits for the other process says so.
+const STILL_WAITING: Duration = Duration::from_secs(10);
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// What counts, and where the counts come from.
+#[derive(Clone)]
+pub(super) struct Books {
+    pub(super) store: SharedStore,
+    pub(super) loader: Arc<Loader>,
+    pub(super) counters: Arc<MemoryCounters>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) budget_mode: BudgetMode,
+    /// Of a hold whose size is not known.
+    pub(super) longest_hold: Duration,
+}
+
+impl Books {
+    async fn inherit(&self, former: &mut Former) -> io::Result<()> {
+        let estate = former.estate(&*self.store).await?;
+        self.loader.refresh().await.map_err(io::Error::other)?;
+        let now = self.clock.now();
+        seed(&self.counters, &*self.store, &self.loader, now).await.map_err(io::Error::other)?;
+        estate.uncounted.iter().for_each(|event| self.settle(event));
+        self.adopt(&estate, now);
+        tracing::info!(requests = estate.running.len(), "took over the counts of the former process");
+        Ok(())
+    }
+
+    /// Requests that run in the former process count here as if they had been admitted here.
+    fn adopt(&self, estate: &Estate, now: UnixMillis) {
+        let known: Option<HashMap<EventId, &Held>> =
+            estate.holds.as_ref().map(|holds| holds.iter().map(|held| (held.event, held)).collect());
+        let snapshot = self.loader.current();
+        let keys: HashMap<_, _> = snapshot.iter_keys().map(|key| (key.id, key)).collect();
+        for event in &estate.running {
+            let Some(key) = event.key_id.and_then(|id| keys.get(&id)) else { continue };
+            let mut rules = Rules::of(key, self.budget_mode);
+            // A window that is over counts nobody any more.
+            rules.rate = rules.rate.filter(|rate| rate.window.bounds(event.created_at).0 == rate.window.bounds(now).0);
+            if rules.is_empty() {
+                continue;
+            }
+            let (hold, hold_expires) = match &known {
+                Some(known) => known.get(&event.id).map_or((Money::ZERO, now), |held| (held.amount, held.expires)),
+                // Nobody says how much: nothing that has a budget gets past it.
+                None => (Money::MAX, now.plus(self.longest_hold)),
+            };
+            self.counters.adopt(&Ask { key: key.id, rules, event: event.id, now, hold, hold_expires });
+        }
+    }
+
+    fn settle(&self, event: &Event) {
+        if let Some(key) = event.key_id {
+            self.counters.settle(Settlement { key, event: event.id, cost: event.cost, at: event.created_at });
+        }
+    }
+}
+
+/// The process before this one.
+pub(super) struct Before {
+    pub(super) former: Mutex<Option<Former>>,
+    pub(super) books: Books,
+    pub(super) runtime: &'static Runtime,
+}
+
+impl Before {
+    fn standing(&self) -> io::Result<Standing> {
+        self.former.lock().as_ref().map_or(Ok(Standing::Ended), Former::standing)
+    }
+
+    /// Blocks until it stands where it is waited for.
+    fn wait(&self, what: &str, until: impl Fn(Standing) -> bool) -> io::Result<Standing> {
+        let mut told = Instant::now();
+        loop {
+            let standing = self.standing()?;
+            if until(standing) {
+                return Ok(standing);
+            }
+            if told.elapsed() >= STILL_WAITING {
+                tracing::warn!("still waiting {what}");
+                told = Instant::now();
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+impl Predecessor for Before {
+    fn serves(&self) -> bool {
+        matches!(self.standing(), Ok(Standing::Serving | Standing::Leaving))
+    }
+
+    fn await_sockets(&self) -> io::Result<bool> {
+        if let Some(former) = &mut *self.former.lock() {
+            former.announce()?;
+        }
+        tracing::info!("ready to take over: send SIGQUIT to the process that serves");
+        let standing = self.wait("for SIGQUIT at the process that serves", |s| s != Standing::Serving)?;
+        Ok(standing == Standing::Leaving)
+    }
+
+    fn take_over(&self) -> io::Result<()> {
+        let gone = |s| matches!(s, Standing::Left | Standing::Ended);
+        self.wait("for the former process to stop admitting requests", gone)?;
+        let Some(mut former) = self.former.lock().take() else { return Ok(()) };
+        let begun = Instant::now();
+        while let Err(error) = self.runtime.block_on(self.books.inherit(&mut former)) {
+            if begun.elapsed() >= CATCH_UP {
+                return Err(error);
+            }
+            tracing::error!(%error, "the counts of the former process cannot be taken over yet");
+            std::thread::sleep(AGAIN);
+        }
+        let books = self.books.clone();
+        self.runtime.spawn(async move {
+            let store: Arc<dyn EventStore> = books.store.clone();
+            let left = former.follow(store, |event| books.settle(event)).await;
+            tracing::info!(aborted = left.aborted, "everything that the former process left is booked");
+        });
+        Ok(())
+    }
+}
+
+/// What is left to do when this process ends, or leaves to another.
+pub(super) struct Last {
+    pub(super) drainer: Mutex<Option<Drainer>>,
+    pub(super) journal: Arc<FileJournal>,
+    pub(super) counters: Arc<MemoryCounters>,
+    pub(super) request_log: Option<Arc<RequestLog>>,
+    pub(super) log: Mutex<Option<LogGuard>>,
+    /// What the heir was told, true as long as it is here.
+    pub(super) told: Mutex<Vec<Offer>>,
+}
+
+impl Last {
+    async fn stop_draining(&self, within: Duration) {
+        let drainer = self.drainer.lock().take();
+        if let Some(drainer) = drainer
+            && !drainer.stop(within).await
+        {
+            tracing::warn!("the last events stay in the journal until the next process books them");
+        }
+    }
+}
+
+#[async_trait]
+impl BeforeExit for Last {
+    async fn flush(&self) {
+        self.stop_draining(FLUSH).await;
+    }
+
+    fn close_log(&self) {
+        if let Some(log) = &self.request_log {
+            log.flush();
+        }
+        drop(self.log.lock().take());
+    }
+}
+
+#[async_trait]
+impl Departure for Last {
+    fn has_heir(&self) -> bool {
+        self.journal.has_heir()
+    }
+
+    fn offer(&self) -> io::Result<()> {
+        self.told.lock().push(self.journal.offer()?);
+        Ok(())
+    }
+
+    fn withdraw(&self) {
+        self.told.lock().clear();
+    }
+
+    fn admitted(&self) -> u64 {
+        self.journal.stats().running
+    }
+
+    async fn settle_up(&self) {
+        self.stop_draining(SETTLE_UP).await;
+    }
+
+    fn leave(&self) {
+        self.journal.stop_opening();
+        match self.journal.leave(&self.counters.held()) {
+            Ok(told) => self.told.lock().push(told),
+            Err(error) => tracing::error!(%error, "the heir cannot be told: it waits until this process has ended"),
+        }
+    }
+}
