@@ -4,6 +4,7 @@
 //! and back. Error answers are made in `http.rs` only. Nothing here returns a secret, a digest or a raw key.
 
 mod browser;
+mod custom;
 mod events;
 mod fields;
 mod health;
@@ -15,6 +16,7 @@ mod reporting;
 mod session;
 mod settings;
 mod state;
+mod target;
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +32,7 @@ fn resources() -> OpenApiRouter<AdminState> {
     OpenApiRouter::new()
         .merge(keys::resource())
         .merge(settings::resource())
+        .merge(custom::resource())
         .merge(reporting::resource())
         .merge(events::resource())
         .merge(health::metrics())

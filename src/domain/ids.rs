@@ -48,6 +48,10 @@ id!(
     SettingId
 );
 id!(
+    /// A custom provider, UUID v4.
+    CustomProviderId
+);
+id!(
     /// One admitted request and its one event, UUID v7: made at admission, sorts by time.
     EventId
 );

@@ -2,6 +2,7 @@
 //! Plain values only; nothing here knows a clock, a socket, a store or a provider.
 
 pub mod address;
+pub mod custom_provider;
 pub mod duration;
 pub mod event;
 pub mod ids;
@@ -15,8 +16,9 @@ pub mod usage;
 pub mod window;
 
 pub use address::Network;
+pub use custom_provider::{CustomProvider, CustomRoute};
 pub use event::{Event, EventFlag};
-pub use ids::{EventId, KeyId, SettingId};
+pub use ids::{CustomProviderId, EventId, KeyId, SettingId};
 pub use key::{AllowedPath, BudgetMode, Key, KeyDigest, RateLimit, SpendLimit};
 pub use money::{Money, Rate};
 pub use object::{MadeObject, ObjectChanges, StoredObject};

@@ -21,12 +21,16 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
 use pingora_core::protocols::http::client::HttpSession;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// JSON answers up to this size are held until they are whole, so that their cost can be told in the head.
 const HELD_WHOLE: usize = 256 * 1024;
 /// Lists that must be filtered are held up to this size; a longer one is refused.
 const LIST_WHOLE: usize = 8 * 1024 * 1024;
+
+/// How long an upstream may take to end a stream that is over, so that its connection can be used again.
+const LAST_WORD: Duration = Duration::from_millis(100);
 
 /// How the client's side of the exchange ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -279,6 +283,9 @@ impl Relay<'_> {
     /// One piece through decoder and meter to the client. The event is booked before a terminal marker or the end leaves.
     async fn pass(&mut self, piece: Bytes, done: bool) -> Option<Delivery> {
         let mut progress = if piece.is_empty() { Progress::More } else { self.take(piece) };
+        // The client's stream may be over before the upstream's is.
+        let early = progress == Progress::Ended && !done;
+        let done = done || early;
         if done {
             self.finish_body();
             progress = Progress::Complete;
@@ -304,7 +311,20 @@ impl Relay<'_> {
             (true, None, _) => tasks.push(HttpTask::Done),
         }
         let delivery = self.write(tasks).await;
-        (delivery != Delivery::Whole).then_some(delivery)
+        if early && delivery == Delivery::Whole {
+            self.reusable = self.upstream_ends().await;
+        }
+        (early || delivery != Delivery::Whole).then_some(delivery)
+    }
+
+    /// Whether nothing more comes from the upstream but the end of its body.
+    async fn upstream_ends(&mut self) -> bool {
+        let last = tokio::time::timeout(LAST_WORD, self.upstream.read_response_body()).await;
+        match last {
+            Ok(Ok(None)) => true,
+            Ok(Ok(Some(piece))) => piece.is_empty() && self.upstream.response_done(),
+            Ok(Err(_)) | Err(_) => false,
+        }
     }
 
     fn take(&mut self, piece: Bytes) -> Progress {

@@ -38,7 +38,7 @@ pub(super) async fn walk(g: &Gateway, session: &mut Session) -> pingora::Result<
         let head = headers::preflight(session.req_header())?;
         return send(session, head, Bytes::new()).await;
     }
-    match space::of(&arrival.method, &arrival.path) {
+    match space::of(&arrival.method, &arrival.path, &g.ports.snapshot) {
         Space::Alive => answer(session, &arrival, 200, Bytes::new()).await,
         Space::Ready => {
             let (ready, report) = g.ports.readiness.report().await;

@@ -12,6 +12,7 @@ pub mod anthropic;
 pub mod azure;
 mod base_url;
 pub mod bedrock;
+pub mod custom;
 pub mod deepinfra;
 mod kept;
 mod open_models;
@@ -308,6 +309,8 @@ pub enum Progress {
     More,
     /// The terminal marker (`[DONE]`, `response.completed`) is in what was just put out: book before sending it.
     Complete,
+    /// As `Complete`, and what was just put out is the last: the upstream is not read any further.
+    Ended,
 }
 
 /// How a response ended.

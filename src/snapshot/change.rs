@@ -1,6 +1,6 @@
 //! What the change feed says and a snapshot takes in.
 
-use crate::domain::{Key, KeyDigest, KeyId, Setting};
+use crate::domain::{CustomProvider, Key, KeyDigest, KeyId, Setting};
 
 /// One changed row of configuration.
 #[derive(Clone, Debug)]
@@ -8,6 +8,7 @@ pub enum Change {
     Key(Box<Key>),
     KeyGone { id: KeyId, digest: KeyDigest },
     Setting(Box<Setting>),
+    CustomProvider(Box<CustomProvider>),
 }
 
 /// What changed after a point, in order. Ask again with `position`.

@@ -1,4 +1,4 @@
-//! The immutable picture of keys, settings and their lookups that every request reads without a lock or a query.
+//! The immutable picture of keys, settings, custom providers and their lookups that every request reads without a lock or a query.
 //!
 //! A new picture shares everything that did not change with the one before, so one changed key costs microseconds
 //! however many keys there are. It never knows where changes come from: `store::loader` feeds it.
@@ -11,16 +11,21 @@ mod tests;
 pub use change::{Change, Changes};
 
 use crate::domain::{Key, KeyDigest, Setting, SettingId};
+use crate::providers::Handle;
+use crate::providers::custom::Custom;
 use shelf::{Place, Shelf, Shelved};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Keys and settings as they were at one position of the change feed. A clone is two reference counts.
+/// Keys and settings as they were at one position of the change feed. A clone is a few reference counts.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     position: i64,
     keys: Shelf<Key>,
     settings: Shelf<Setting>,
     uses: Shelf<SettingUse>,
+    /// By name, ready to serve. There are few of them: a change copies the map.
+    custom: Arc<HashMap<Box<str>, Handle>>,
 }
 
 /// By how many keys a setting is used.
@@ -36,6 +41,10 @@ impl Snapshot {
     }
     pub fn setting(&self, id: SettingId) -> Option<&Arc<Setting>> {
         self.settings.get(&id)
+    }
+    /// The custom provider with this name, in lower case.
+    pub fn custom_provider(&self, name: &str) -> Option<&Handle> {
+        self.custom.get(name)
     }
     /// How many keys there are, revoked ones included.
     pub const fn keys(&self) -> usize {
@@ -78,6 +87,10 @@ impl Snapshot {
                     self.keys.put(key);
                 }
                 Change::Setting(setting) => self.settings.put(Arc::from(setting)),
+                Change::CustomProvider(row) => {
+                    let (name, made) = (row.name.clone(), Custom::new(&row));
+                    Arc::make_mut(&mut self.custom).insert(name, Arc::new(made));
+                }
                 // The same raw key may live on under another id, made after this one was deleted.
                 Change::KeyGone { id, digest } => {
                     let before = self.keys.get(&digest).filter(|key| key.id == id).cloned();

@@ -12,7 +12,9 @@ mod suite;
 
 pub use crate::snapshot::{Change, Changes};
 
-use crate::domain::{Event, EventFlag, Key, KeyId, Money, Setting, SettingId, StoredObject, UnixMillis};
+use crate::domain::{
+    CustomProvider, CustomProviderId, Event, EventFlag, Key, KeyId, Money, Setting, SettingId, StoredObject, UnixMillis,
+};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -22,6 +24,9 @@ pub enum StoreError {
     /// Another key has the same digest.
     #[error("a key with this value exists already")]
     DuplicateKey,
+    /// Another custom provider has the same name.
+    #[error("a custom provider with this name exists already")]
+    DuplicateName,
     #[error("no such row")]
     NotFound,
     /// The row changed since it was read: read again and retry.
@@ -105,6 +110,19 @@ pub trait SettingStore: Send + Sync {
     async fn setting(&self, id: SettingId) -> Result<Option<Setting>>;
     /// All, or those of `ids` that exist; oldest first.
     async fn list_settings(&self, ids: Option<&[SettingId]>) -> Result<Vec<Setting>>;
+}
+
+#[async_trait]
+pub trait CustomProviderStore: Send + Sync {
+    /// As [`KeyStore::insert_key`]; a name that exists is [`StoreError::DuplicateName`].
+    async fn insert_custom_provider(&self, provider: &CustomProvider) -> Result<()>;
+    /// As [`KeyStore::update_key`]; name and creation time stay.
+    async fn update_custom_provider(&self, provider: &CustomProvider) -> Result<()>;
+    async fn custom_provider(&self, id: CustomProviderId) -> Result<Option<CustomProvider>>;
+    /// `name` in lower case.
+    async fn custom_provider_named(&self, name: &str) -> Result<Option<CustomProvider>>;
+    /// All, oldest first.
+    async fn list_custom_providers(&self) -> Result<Vec<CustomProvider>>;
 }
 
 #[async_trait]
@@ -262,7 +280,7 @@ pub trait ObjectStore: Send + Sync {
 
 /// Everything a store is.
 #[async_trait]
-pub trait Store: KeyStore + SettingStore + EventStore + ObjectStore + ChangeFeed {
+pub trait Store: KeyStore + SettingStore + CustomProviderStore + EventStore + ObjectStore + ChangeFeed {
     /// Answers a trivial query; for readiness.
     async fn ping(&self) -> Result<()>;
     /// The schema's version after migrations.

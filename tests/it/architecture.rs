@@ -35,6 +35,7 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("cli", "config"),
     ("app", "server"),
     ("app", "config"),
+    ("snapshot", "providers"),
     ("providers", "metering"),
     ("journal", "store"),
     ("store", "telemetry"),

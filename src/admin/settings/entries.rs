@@ -1,8 +1,8 @@
 //! The `setting` map: which entries a provider knows, which of them are secret, and merging new over old.
 
-use super::target;
 use crate::admin::fields::Invalid;
-use crate::domain::Secret;
+use crate::admin::target;
+use crate::domain::{CustomProvider, Secret};
 use crate::providers::SettingSchema;
 use std::collections::BTreeMap;
 
@@ -16,6 +16,49 @@ const API_KEY_ALIAS: &str = "apiKey";
 /// Entries that hold the upstream's address.
 const ADDRESSES: [&str; 2] = ["baseUrl", "url"];
 
+/// Which entries a setting has.
+pub(super) struct Known {
+    required: Vec<Box<str>>,
+    optional: Vec<Box<str>>,
+    public: Vec<Box<str>>,
+    /// Names are compared in lower case.
+    folded: bool,
+}
+
+impl From<SettingSchema> for Known {
+    fn from(schema: SettingSchema) -> Self {
+        let owned = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect();
+        Self {
+            required: owned(schema.required),
+            optional: owned(schema.optional),
+            public: owned(schema.public),
+            folded: false,
+        }
+    }
+}
+
+impl From<&CustomProvider> for Known {
+    /// The one entry whose name the operator chose, which is kept in lower case.
+    fn from(provider: &CustomProvider) -> Self {
+        let entry = &provider.authentication_param;
+        let required = if entry.is_empty() { Vec::new() } else { vec![entry.clone()] };
+        Self { required, optional: Vec::new(), public: Vec::new(), folded: true }
+    }
+}
+
+impl Known {
+    fn has(&self, name: &str) -> bool {
+        self.required.iter().chain(&self.optional).any(|known| **known == *name)
+    }
+    fn name(&self, given: String) -> String {
+        match given.as_str() {
+            _ if self.folded => given.to_lowercase(),
+            API_KEY_ALIAS => API_KEY.into(),
+            _ => given,
+        }
+    }
+}
+
 /// All entries of one setting, split by who may see them.
 #[derive(Default)]
 pub(super) struct Entries {
@@ -24,14 +67,14 @@ pub(super) struct Entries {
 }
 
 /// The entries that `schema` knows, under their own names. Others are ignored, as unknown fields are everywhere.
-pub(super) fn known(given: Given, schema: &SettingSchema, invalid: &mut Invalid) -> Given {
+pub(super) fn known(given: Given, schema: &Known, invalid: &mut Invalid) -> Given {
     let mut known = Given::new();
     if given.contains_key(API_KEY) && given.contains_key(API_KEY_ALIAS) {
         invalid.add("setting.apiKey", "and setting.apikey must not both be given");
     }
     for (name, value) in given {
-        let name = if name == API_KEY_ALIAS { API_KEY.into() } else { name };
-        if schema.required.contains(&name.as_str()) || schema.optional.contains(&name.as_str()) {
+        let name = schema.name(name);
+        if schema.has(&name) {
             check(&name, value.expose(), invalid);
             known.insert(name, value);
         }
@@ -54,14 +97,14 @@ fn check(name: &str, value: &str, invalid: &mut Invalid) {
 
 impl Entries {
     /// Writes `known` over these entry by entry; empty ones are removed. Then everything required must be there.
-    pub(super) fn merge(&mut self, known: Given, schema: &SettingSchema, invalid: &mut Invalid) {
+    pub(super) fn merge(&mut self, known: Given, schema: &Known, invalid: &mut Invalid) {
         for (name, value) in known {
             self.parameters.remove(name.as_str());
             self.secrets.remove(name.as_str());
             if value.is_empty() {
                 continue;
             }
-            if schema.public.contains(&name.as_str()) {
+            if schema.public.iter().any(|public| **public == *name) {
                 let is_address = ADDRESSES.contains(&name.as_str());
                 let text = value.expose();
                 // Paths are appended to it, and they begin with a slash.
@@ -71,7 +114,7 @@ impl Entries {
                 self.secrets.insert(name.into(), value);
             }
         }
-        for &name in schema.required {
+        for name in &schema.required {
             if !self.parameters.contains_key(name) && !self.secrets.contains_key(name) {
                 invalid.add(&format!("setting.{name}"), "must not be empty");
             }

@@ -3,7 +3,6 @@
 mod configuration;
 mod entries;
 mod service;
-mod target;
 
 use super::AdminState;
 use utoipa_axum::router::OpenApiRouter;

@@ -1,10 +1,10 @@
 //! Creating, changing and listing provider settings. No HTTP, no JSON.
 
-use super::entries::{self, Entries, Given};
+use super::entries::{self, Entries, Given, Known};
 use crate::admin::AdminState;
 use crate::admin::fields::Invalid;
 use crate::domain::{CostMap, Setting, SettingId};
-use crate::providers::{self, SettingSchema};
+use crate::providers;
 use crate::store::StoreError;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -45,8 +45,8 @@ impl From<StoreError> for SettingError {
 pub(super) async fn create(state: &AdminState, mut draft: Draft) -> Result<Setting, SettingError> {
     let mut invalid = Invalid::default();
     check(&draft, &mut invalid);
-    let provider = draft.provider.take().unwrap_or_default();
-    let schema = schema(state, &provider, &mut invalid);
+    let mut provider = draft.provider.take().unwrap_or_default();
+    let schema = schema(state, &mut provider, &mut invalid).await?;
     let given = draft.setting.take();
     let mut entries = Entries::default();
     match (given, schema) {
@@ -84,7 +84,7 @@ pub(super) async fn change(state: &AdminState, id: &str, draft: Draft) -> Result
     let mut attempt = 1;
     loop {
         let before = state.store.setting(id).await?.ok_or(SettingError::Unknown)?;
-        let after = changed(state, before, &draft)?;
+        let after = changed(state, before, &draft).await?;
         match state.store.update_setting(&after).await {
             Ok(()) => {
                 state.show_change().await;
@@ -106,11 +106,11 @@ pub(super) async fn list(state: &AdminState, ids: Option<&[String]>) -> Result<V
     }
 }
 
-fn changed(state: &AdminState, mut setting: Setting, draft: &Draft) -> Result<Setting, Invalid> {
+async fn changed(state: &AdminState, mut setting: Setting, draft: &Draft) -> Result<Setting, SettingError> {
     let mut invalid = Invalid::default();
     check(draft, &mut invalid);
     if let Some(given) = draft.setting.clone()
-        && let Some(schema) = schema(state, &setting.provider, &mut invalid)
+        && let Some(schema) = schema(state, &mut setting.provider.to_string(), &mut invalid).await?
     {
         let known = known(given, &setting.provider, &schema, &mut invalid);
         if known.is_empty() {
@@ -142,7 +142,7 @@ fn apply(draft: &Draft, setting: &mut Setting) {
 }
 
 /// The entries that the provider knows, each looked at by the provider itself as well.
-fn known(given: Given, provider: &str, schema: &SettingSchema, invalid: &mut Invalid) -> Given {
+fn known(given: Given, provider: &str, schema: &Known, invalid: &mut Invalid) -> Given {
     let known = entries::known(given, schema, invalid);
     let Some(provider) = providers::by_name(provider) else { return known };
     for (name, value) in known.iter().filter(|(_, value)| !value.is_empty()) {
@@ -153,14 +153,21 @@ fn known(given: Given, provider: &str, schema: &SettingSchema, invalid: &mut Inv
     known
 }
 
-fn schema(state: &AdminState, provider: &str, invalid: &mut Invalid) -> Option<SettingSchema> {
-    let schema = (state.schemas)(provider);
+/// The entries of a built-in provider, or of a custom one, whose name is then put in the case it is stored in.
+async fn schema(state: &AdminState, provider: &mut String, invalid: &mut Invalid) -> Result<Option<Known>, StoreError> {
+    if let Some(schema) = (state.schemas)(provider) {
+        return Ok(Some(schema.into()));
+    }
     if provider.is_empty() {
         invalid.add("provider", "must not be empty");
-    } else if schema.is_none() {
-        invalid.add("provider", "is not a supported provider");
+        return Ok(None);
     }
-    schema
+    let custom = state.store.custom_provider_named(&provider.to_ascii_lowercase()).await?;
+    match &custom {
+        Some(custom) => *provider = custom.name.as_ref().into(),
+        None => invalid.add("provider", "is not a supported provider"),
+    }
+    Ok(custom.as_ref().map(Known::from))
 }
 
 fn check(draft: &Draft, invalid: &mut Invalid) {

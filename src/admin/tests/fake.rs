@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 pub(super) struct FakeStore {
     pub(super) keys: Mutex<Vec<Key>>,
     pub(super) settings: Mutex<Vec<Setting>>,
+    pub(super) custom: Mutex<Vec<CustomProvider>>,
     pub(super) events: Mutex<Vec<Event>>,
     /// Every call fails as an engine would.
     pub(super) broken: AtomicBool,
@@ -136,6 +137,44 @@ impl SettingStore for FakeStore {
         self.up()?;
         let settings = self.settings.lock();
         Ok(settings.iter().filter(|s| ids.is_none_or(|ids| ids.contains(&s.id))).cloned().collect())
+    }
+}
+
+#[async_trait]
+impl CustomProviderStore for FakeStore {
+    async fn insert_custom_provider(&self, provider: &CustomProvider) -> Result<()> {
+        self.up()?;
+        let mut rows = self.custom.lock();
+        if rows.iter().any(|row| row.name == provider.name) {
+            return Err(StoreError::DuplicateName);
+        }
+        rows.push(CustomProvider { revision: 1, ..provider.clone() });
+        Ok(())
+    }
+    async fn update_custom_provider(&self, provider: &CustomProvider) -> Result<()> {
+        self.up()?;
+        let mut rows = self.custom.lock();
+        let row = rows.iter_mut().find(|row| row.id == provider.id).ok_or(StoreError::NotFound)?;
+        if self.contested() {
+            row.revision += 1;
+        }
+        if row.revision != provider.revision {
+            return Err(StoreError::Conflict);
+        }
+        *row = CustomProvider { revision: provider.revision + 1, ..provider.clone() };
+        Ok(())
+    }
+    async fn custom_provider(&self, id: CustomProviderId) -> Result<Option<CustomProvider>> {
+        self.up()?;
+        Ok(self.custom.lock().iter().find(|row| row.id == id).cloned())
+    }
+    async fn custom_provider_named(&self, name: &str) -> Result<Option<CustomProvider>> {
+        self.up()?;
+        Ok(self.custom.lock().iter().find(|row| *row.name == *name).cloned())
+    }
+    async fn list_custom_providers(&self) -> Result<Vec<CustomProvider>> {
+        self.up()?;
+        Ok(self.custom.lock().clone())
     }
 }
 

@@ -2,6 +2,7 @@
 //! Tests whose names begin with `c` and a number are lines of the conformance checklist.
 
 mod access;
+mod custom;
 mod events;
 mod fake;
 mod keys;

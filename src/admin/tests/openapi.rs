@@ -6,7 +6,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-const ENDPOINTS: [(&str, &str); 22] = [
+const ENDPOINTS: [(&str, &str); 25] = [
     ("get", "/api/health"),
     ("get", "/healthz"),
     ("get", "/readyz"),
@@ -21,6 +21,9 @@ const ENDPOINTS: [(&str, &str); 22] = [
     ("put", "/api/provider-settings"),
     ("post", "/api/provider-settings"),
     ("patch", "/api/provider-settings/{id}"),
+    ("get", "/api/custom/providers"),
+    ("post", "/api/custom/providers"),
+    ("patch", "/api/custom/providers/{id}"),
     ("post", "/api/reporting/events"),
     ("post", "/api/reporting/events-by-day"),
     ("post", "/api/reporting/top-keys"),
@@ -77,6 +80,7 @@ fn routes_are_made_in_one_way_only() {
         include_str!("../openapi.rs"),
         include_str!("../keys/mod.rs"),
         include_str!("../settings/mod.rs"),
+        include_str!("../custom/mod.rs"),
         include_str!("../reporting/mod.rs"),
         include_str!("../events/mod.rs"),
     ] {

@@ -25,6 +25,7 @@ mod usage;
 
 pub use endpoints::Kind;
 pub use meter::Shown;
+pub(super) use usage::read as read_usage;
 
 /// Follows a response of this dialect for a provider that was asked for more usage than OpenAI can be.
 pub(super) fn meter_showing(

@@ -95,7 +95,7 @@ fn has_details(value: &[u8], names: [&str; 2]) -> bool {
 }
 
 /// A `usage` object of any endpoint; `None` when it holds no total.
-pub(super) fn read(text: &[u8]) -> Option<Usage> {
+pub(in crate::providers) fn read(text: &[u8]) -> Option<Usage> {
     let mut prompt = None;
     let mut completion = None;
     let mut total = None;

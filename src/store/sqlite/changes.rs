@@ -1,8 +1,8 @@
 //! The change feed: a number per commit, the last change of each row, deletions kept as tombstones.
 
 use super::row::Columns;
-use super::{Result, SqliteStore, keys, settings};
-use crate::domain::{KeyDigest, KeyId, SettingId};
+use super::{Result, SqliteStore, custom_providers, keys, settings};
+use crate::domain::{CustomProviderId, KeyDigest, KeyId, SettingId};
 use crate::store::{Change, ChangeFeed, Changes};
 use async_trait::async_trait;
 use rusqlite::{Transaction, params};
@@ -16,6 +16,7 @@ const PAGE: i64 = 10_000;
 pub(super) enum Kind {
     Key,
     Setting,
+    CustomProvider,
 }
 
 impl Kind {
@@ -23,10 +24,11 @@ impl Kind {
         match self {
             Self::Key => "key",
             Self::Setting => "setting",
+            Self::CustomProvider => "custom_provider",
         }
     }
     fn parse(name: &str) -> Option<Self> {
-        [Self::Key, Self::Setting].into_iter().find(|k| k.name() == name)
+        [Self::Key, Self::Setting, Self::CustomProvider].into_iter().find(|k| k.name() == name)
     }
 }
 
@@ -78,6 +80,8 @@ impl ChangeFeed for SqliteStore {
                     (Kind::Setting, _) => {
                         settings::find(tx, &sealer, SettingId::from_uuid(id))?.map(|s| Change::Setting(Box::new(s)))
                     }
+                    (Kind::CustomProvider, _) => custom_providers::find(tx, CustomProviderId::from_uuid(id))?
+                        .map(|p| Change::CustomProvider(Box::new(p))),
                 };
                 found.changes.extend(change);
             }

@@ -1,9 +1,11 @@
 //! The embedded store: one SQLite file in WAL mode, one writer, a few readers.
 //!
-//! A file per aggregate holds its SQL: `keys`, `settings`, `changes`, `events`, `objects`, `report`, `retention`, `spend`. Rows are read by
+//! A file per aggregate holds its SQL: `keys`, `settings`, `custom_providers`, `changes`, `events`, `objects`, `report`,
+//! `retention`, `spend`. Rows are read by
 //! position through `row::Columns`; filters become bound parameters in `filter::Conditions`, never text.
 
 mod changes;
+mod custom_providers;
 mod events;
 mod filter;
 mod keys;

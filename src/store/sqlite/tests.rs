@@ -266,3 +266,21 @@ fn the_filters_of_the_api_use_their_index() {
     let keys = plan(&connection, "SELECT name FROM keys ORDER BY created_at DESC, id DESC LIMIT 10");
     assert!(keys.contains("keys_by_creation") && !keys.contains("TEMP B-TREE"), "{keys}");
 }
+
+#[test]
+fn a_feed_of_before_custom_providers_goes_on() {
+    let connection = rusqlite::Connection::open_in_memory().unwrap();
+    connection.execute_batch(include_str!("../../../migrations/sqlite/V1__keys_settings_events.sql")).unwrap();
+    let note = "INSERT OR REPLACE INTO changes (kind, row_id, gone) VALUES (?, x'01', NULL)";
+    for kind in ["key", "setting", "setting"] {
+        connection.execute(note, [kind]).unwrap();
+    }
+    assert!(connection.execute(note, ["custom_provider"]).is_err());
+    connection.execute_batch(include_str!("../../../migrations/sqlite/V3__custom_providers.sql")).unwrap();
+    connection.execute(note, ["key"]).unwrap();
+    connection.execute(note, ["custom_provider"]).unwrap();
+    let mut statement = connection.prepare("SELECT position, kind FROM changes ORDER BY position").unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))).unwrap();
+    let rows: Vec<_> = rows.map(|row| row.unwrap()).collect();
+    assert_eq!(rows, [(3, "setting".into()), (4, "key".into()), (5, "custom_provider".into())]);
+}

@@ -1,7 +1,7 @@
 //! Promises about keys, settings and the change feed.
 
-use super::samples::{ODD_TEXTS, digest, key, key_id, plain_key, seconds, setting, setting_id};
-use crate::domain::{Key, KeyId, Secret, UnixMillis};
+use super::samples::{ODD_TEXTS, custom_provider, digest, key, key_id, plain_key, seconds, setting, setting_id};
+use crate::domain::{CustomProvider, Key, KeyId, Secret, UnixMillis};
 use crate::store::loader::Loader;
 use crate::store::{Change, KeyFilter, Order, Paging, SharedStore, StoreError};
 use std::sync::Arc;
@@ -30,6 +30,7 @@ fn names(changes: &[Change]) -> Vec<String> {
         Change::Key(key) => format!("key {} r{}", key.id, key.revision),
         Change::KeyGone { id, .. } => format!("gone {id}"),
         Change::Setting(setting) => format!("setting {} r{}", setting.id, setting.revision),
+        Change::CustomProvider(provider) => format!("custom {} r{}", provider.id, provider.revision),
     };
     changes.iter().map(name).collect()
 }
@@ -233,6 +234,51 @@ pub(crate) async fn settings_are_listed_oldest_first(store: SharedStore) {
     assert_eq!(listed(None).await, [setting_id(1), setting_id(2), setting_id(3)]);
     assert_eq!(listed(Some(&[setting_id(3), setting_id(9), setting_id(1)])).await, [setting_id(1), setting_id(3)]);
     assert_eq!(listed(Some(&[])).await, []);
+}
+
+pub(crate) async fn a_custom_provider_comes_back_as_it_was_stored(store: SharedStore) {
+    let (second, first) = (custom_provider(2, |p| p.authentication_param = "".into()), custom_provider(1, |_| {}));
+    for original in [&second, &first] {
+        store.insert_custom_provider(&CustomProvider { revision: 77, ..original.clone() }).await.unwrap();
+        assert_eq!(store.custom_provider(original.id).await.unwrap().as_ref(), Some(original));
+        assert_eq!(store.custom_provider_named(&original.name).await.unwrap().as_ref(), Some(original));
+    }
+    assert_eq!(store.list_custom_providers().await.unwrap(), [first, second]);
+    assert_eq!(store.custom_provider(custom_provider(3, |_| {}).id).await.unwrap(), None);
+    assert_eq!(store.custom_provider_named("nobody").await.unwrap(), None);
+}
+
+pub(crate) async fn custom_providers_have_names_of_their_own(store: SharedStore) {
+    let first = custom_provider(1, |_| {});
+    store.insert_custom_provider(&first).await.unwrap();
+    let (position, _) = feed(&store, 0).await;
+    let twin = custom_provider(2, |p| p.name = first.name.clone());
+    assert!(matches!(store.insert_custom_provider(&twin).await, Err(StoreError::DuplicateName)));
+    assert!(matches!(store.insert_custom_provider(&first).await, Err(StoreError::Conflict)));
+    assert!(feed(&store, position).await.1.is_empty(), "nothing was written");
+}
+
+pub(crate) async fn a_custom_provider_update_follows_the_revision(store: SharedStore) {
+    let original = custom_provider(1, |_| {});
+    assert!(matches!(store.update_custom_provider(&original).await, Err(StoreError::NotFound)));
+    store.insert_custom_provider(&original).await.unwrap();
+    let changed = custom_provider(1, |p| {
+        p.name = "other".into();
+        p.created_at = UnixMillis(1);
+        p.updated_at = UnixMillis(2);
+        p.routes.reverse();
+        p.authentication_param = "new".into();
+    });
+    store.update_custom_provider(&changed).await.unwrap();
+    assert!(matches!(store.update_custom_provider(&changed).await, Err(StoreError::Conflict)));
+    let expect = CustomProvider { revision: 2, name: original.name, created_at: original.created_at, ..changed };
+    assert_eq!(store.custom_provider(expect.id).await.unwrap().as_ref(), Some(&expect));
+    let (_, changes) = feed(&store, 0).await;
+    assert_eq!(names(&changes), [format!("custom {} r2", expect.id)]);
+    let loader = Loader::new(store);
+    loader.refresh().await.unwrap();
+    assert_eq!(loader.current().custom_provider(&expect.name).unwrap().name(), &*expect.name);
+    assert!(loader.current().custom_provider("other").is_none());
 }
 
 pub(crate) async fn the_feed_tells_each_row_once_in_order(store: SharedStore) {

@@ -1,8 +1,8 @@
 //! Keys, settings and events to test with; a closure changes what a test is about.
 
 use crate::domain::{
-    AllowedPath, BudgetMode, CostMap, Event, EventId, Key, KeyDigest, KeyId, Money, RateLimit, Secret, Setting,
-    SettingId, SpendLimit, UnixMillis, Usage, UsageSource, Window,
+    AllowedPath, BudgetMode, CostMap, CustomProvider, CustomProviderId, CustomRoute, Event, EventId, Key, KeyDigest,
+    KeyId, Money, RateLimit, Secret, Setting, SettingId, SpendLimit, UnixMillis, Usage, UsageSource, Window,
 };
 use uuid::{NoContext, Timestamp, Uuid};
 
@@ -103,6 +103,32 @@ pub(crate) fn setting(n: u64, change: impl FnOnce(&mut Setting)) -> Setting {
     };
     change(&mut setting);
     setting
+}
+
+/// A custom provider with something in every field.
+pub(crate) fn custom_provider(n: u64, change: impl FnOnce(&mut CustomProvider)) -> CustomProvider {
+    let route = |path: &str| CustomRoute {
+        path: path.into(),
+        target_url: "https://api.acme.example/v1/chat?x=1".into(),
+        model_location: "model".into(),
+        request_prompt_location: "messages.#.content".into(),
+        response_completion_location: "$.choices[*].message.content".into(),
+        stream_location: "stream".into(),
+        stream_end_word: "[\"DONE\"]".into(),
+        stream_response_completion_location: r"a\.b".into(),
+        stream_max_empty_messages: 5,
+    };
+    let mut provider = CustomProvider {
+        id: CustomProviderId::from_uuid(Uuid::from_u64_pair(n, 0x8000_0000_0000_0003)),
+        revision: 1,
+        name: format!("acme-{n}").into(),
+        created_at: UnixMillis(1_700_000_000_000 + i64::try_from(n).unwrap()),
+        updated_at: UnixMillis(1_700_000_000_500),
+        routes: vec![route("/b"), CustomRoute { path: "/a".into(), ..CustomRoute::default() }],
+        authentication_param: "token".into(),
+    };
+    change(&mut provider);
+    provider
 }
 
 /// An event of key 1 that was admitted half a second before `at` and took 410 ms.

@@ -3,6 +3,7 @@
 mod access;
 mod billing;
 mod bodies;
+mod custom;
 mod events;
 mod forwarding;
 mod limits;

@@ -1,4 +1,4 @@
-//! Which base URLs a setting may have. Pure text: names are resolved by whoever connects.
+//! Which URLs a setting or custom provider may name. Pure text: names are resolved by whoever connects.
 //!
 //! Private and loopback hosts are fine, operators own them; link-local and cloud metadata addresses are not.
 
