@@ -115,7 +115,7 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
         Arc::new(scrape(metrics, journal.clone(), counters.clone(), loader.clone(), Box::new(dropped_lines)));
     let books = Books {
         store: store.clone(),
-        loader: loader.clone(),
+        loader,
         counters: counters.clone(),
         clock: clock.clone(),
         budget_mode: config.limits.budget_mode,

@@ -12,7 +12,7 @@
 //! | relay | `relay`, `decode` | the answer, metered | bytes to the client |
 //! | upgrade | `socket` | frames both ways | an event for every bill that is told |
 //! | settle | `settle` | usage and price | one event, before the last byte leaves |
-//! | refuse | `refuse`, `answer` | any error | an answer in the client's dialect |
+//! | refuse | `refusal`, `refuse`, `answer` | any error | an answer in the client's dialect |
 
 mod admit;
 mod answer;
@@ -24,6 +24,7 @@ mod headers;
 mod ids;
 mod objects;
 mod read;
+mod refusal;
 mod refuse;
 mod relay;
 mod settle;

@@ -296,6 +296,31 @@ async fn messages_of_anthropics_form_are_invocations() {
 }
 
 #[tokio::test]
+async fn answers_from_a_knowledge_base_are_counted_because_nobody_tells() {
+    let (upstream, gateway, id) = plain().await;
+    let model = "arn:aws:bedrock:us-east-1::foundation-model/mistral.mistral-7b-instruct-v0:2";
+    let ask = json!({"input": {"text": "Hello, world!"}, "retrieveAndGenerateConfiguration": {"type": "KNOWLEDGE_BASE",
+        "knowledgeBaseConfiguration": {"knowledgeBaseId": "KB", "modelArn": model}}});
+    for path in ["/retrieveAndGenerate", "/retrieveAndGenerateStream"] {
+        upstream.script(Act { content: Some("Hello, world!".into()), ..Act::default() });
+        let answer = post(&gateway, path, &ask).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        let body = answer.bytes().await.unwrap();
+        assert!(memchr::memmem::find(&body, b"Hello, world!").is_some() || path.ends_with("Stream"), "{path}");
+    }
+    for event in gateway.events_settled(&id, 2).await {
+        // The question and the passage are as long as the answer, and the service's own prompt is taken for 300.
+        let told = (event["prompt_token_count"].as_u64().unwrap(), event["completion_token_count"].as_u64().unwrap());
+        assert_eq!((told.0, &event["flags"]), (300 + 2 * told.1, &json!(["estimated"])), "{event}");
+        assert!(told.1 >= 4 && event["cost_in_usd"].as_f64().unwrap() > 0.0, "{event}");
+        assert_eq!(event["model"], model, "{event}");
+    }
+    let strict = json!({"costLimitInUsd": 1, "budgetMode": "strict"});
+    let (_upstream, gateway, _) = house(Setup::default(), entries(), strict).await;
+    assert_eq!(post(&gateway, "/retrieveAndGenerate", &ask).await.status(), 403, "nothing bounds what is looked up");
+}
+
+#[tokio::test]
 async fn budgets_and_allowed_models_hold() {
     let strict = json!({"costLimitInUsd": 0.001, "budgetMode": "strict"});
     let (upstream, gateway, _) = house(Setup::default(), entries(), strict).await;

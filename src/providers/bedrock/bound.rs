@@ -3,6 +3,7 @@
 
 use super::endpoints::Kind;
 use super::family::Family;
+use super::generate;
 use super::prompt;
 use crate::domain::{Usage, UsageSource};
 use crate::metering::ModelLimits;
@@ -28,6 +29,10 @@ pub(super) fn worst_case(kind: Kind, call: &Call, body: &[u8], limits: &ModelLim
     if kind == Kind::Other {
         return Some(Usage::default());
     }
+    if kind == Kind::Generate {
+        // Whatever the service finds goes to the model, in as many turns as it takes.
+        return None;
+    }
     let family = family(kind, call);
     let (reach, tools) = reach(call, body);
     let bytes = (body.len() as u64).saturating_add(if tools { TOOL_PREAMBLE } else { 0 });
@@ -49,7 +54,10 @@ pub(super) fn estimate(kind: Kind, call: &Call, body: &[u8], limits: &ModelLimit
     }
     let family = family(kind, call);
     let out_text = output(family, call, limits.output.or(Some(UNKNOWN_OUTPUT))).unwrap_or(UNKNOWN_OUTPUT);
-    let in_text = prompt::tokens(family, &call.model, body);
+    let in_text = match kind {
+        Kind::Generate => generate::asked(family, &call.model, body).saturating_add(generate::expected(body)),
+        _ => prompt::tokens(family, &call.model, body),
+    };
     Usage { in_text, out_text, service_tier: dearer_tier(call), source, ..Usage::default() }
 }
 

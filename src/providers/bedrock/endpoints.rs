@@ -16,10 +16,12 @@ pub enum Kind {
     Messages,
     /// The same for its older text completions.
     Complete,
+    /// An answer from a knowledge base, at once or as a stream.
+    Generate,
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Other,
         Self::Invoke,
         Self::InvokeStream,
@@ -27,6 +29,7 @@ impl Kind {
         Self::ConverseStream,
         Self::Messages,
         Self::Complete,
+        Self::Generate,
     ];
     pub fn of(endpoint: &Endpoint) -> Self {
         Self::ALL.into_iter().find(|k| *k as u8 == endpoint.kind).unwrap_or(Self::Other)
@@ -65,8 +68,8 @@ const PLAIN: &[(&str, &str, Kind, Billing)] = &[
     ("GET", "/async-invoke/{invocationArn}", Kind::Other, Billing::Free),
     // Of the service for agents and knowledge bases.
     ("POST", "/knowledgebases/{knowledgeBaseId}/retrieve", Kind::Other, Billing::Unpriced),
-    ("POST", "/retrieveAndGenerate", Kind::Other, Billing::Unpriced),
-    ("POST", "/retrieveAndGenerateStream", Kind::Other, Billing::Unpriced),
+    ("POST", "/retrieveAndGenerate", Kind::Generate, Billing::Usage),
+    ("POST", "/retrieveAndGenerateStream", Kind::Generate, Billing::Usage),
     ("POST", "/rerank", Kind::Other, Billing::Unpriced),
 ];
 
@@ -193,7 +196,7 @@ mod tests {
             ),
             ("POST", "/async-invoke", "/async-invoke", Billing::Unpriced),
             ("GET", "/async-invoke", "/async-invoke", Billing::Free),
-            ("POST", "/retrieveAndGenerate", "/retrieveAndGenerate", Billing::Unpriced),
+            ("POST", "/retrieveAndGenerate", "/retrieveAndGenerate", Billing::Usage),
             ("POST", "/knowledgebases/KB/retrieve", "/knowledgebases/{knowledgeBaseId}/retrieve", Billing::Unpriced),
         ] {
             let found = find(&Method::from_bytes(method.as_bytes()).unwrap(), path).expect(path);

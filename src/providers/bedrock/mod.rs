@@ -16,6 +16,7 @@ use http::{HeaderMap, Method};
 mod bound;
 mod endpoints;
 mod family;
+mod generate;
 mod meter;
 mod price;
 mod prompt;

@@ -4,6 +4,7 @@
 use super::bound;
 use super::endpoints::{self, Kind, segment};
 use super::family::Family;
+use super::generate;
 use super::setting::{self, Credential};
 use crate::providers::{BadCall, Call, Endpoint, IncompleteSetting, Outbound, Prepare};
 use crate::wire::{json_edit, json_walk};
@@ -69,6 +70,13 @@ pub(super) fn read(endpoint: &Endpoint, headers: &HeaderMap, body: &Bytes) -> Re
         tier: tier(headers, body),
         ..Call::default()
     };
+    if kind == Kind::Generate {
+        (call.model, call.alias) = generate::model(body);
+        call.stream = endpoint.template.ends_with("Stream");
+        call.max_output = generate::max_output(body);
+        call.choices = 1;
+        return Ok(call);
+    }
     if kind.is_anthropic() {
         let named = value("model").and_then(json_walk::string).map(json_walk::unescape).unwrap_or_default();
         // It becomes a path.

@@ -2,8 +2,8 @@
 
 use super::{events, post};
 use crate::support::Gateway;
-use crate::upstream::{Options, Upstream};
-use serde_json::json;
+use crate::upstream::{Act, Options, Upstream};
+use serde_json::{Value, json};
 
 async fn house() -> (Upstream, Gateway) {
     let upstream = Upstream::start(Options::default()).await.unwrap();
@@ -28,8 +28,8 @@ async fn the_beta_is_named_for_clients_that_do_not() {
 }
 
 #[tokio::test]
-async fn a_streamed_run_is_billed_by_its_own_model_and_an_ordered_one_is_flagged() {
-    let (_upstream, gateway) = house().await;
+async fn a_streamed_run_is_billed_by_its_own_model_and_an_ordered_one_when_it_is_told() {
+    let (upstream, gateway) = house().await;
     let id = gateway.key("k", json!({})).await;
     let order = json!({"assistant_id": "asst_1", "stream": true});
     for path in ["/v1/threads/thread_1/runs", "/v1/threads/runs", "/v1/threads/thread_1/runs/run_1/submit_tool_outputs"]
@@ -37,14 +37,24 @@ async fn a_streamed_run_is_billed_by_its_own_model_and_an_ordered_one_is_flagged
         let text = post(&gateway, path, &order).await.text().await.unwrap();
         assert!(text.contains("thread.run.completed") && text.ends_with("event: done\ndata: [DONE]\n\n"), "{text}");
     }
-    assert_eq!(post(&gateway, "/v1/threads/runs", &json!({"assistant_id": "asst_1"})).await.status(), 200);
-    let found = events(&gateway, &id, 4).await;
-    for event in &found[..3] {
-        // 19 x 2.5/M + 10 x 10/M
-        assert_eq!(event["cost_in_usd"].as_f64().unwrap(), 0.000_147_5, "{event}");
-        assert_eq!(event["flags"], json!([]), "{event}");
+    let ordered = post(&gateway, "/v1/threads/runs", &json!({"assistant_id": "asst_1"})).await;
+    let run: Value = ordered.json().await.unwrap();
+    let path = format!("/v1/threads/thread_1/runs/{}", run["id"].as_str().unwrap());
+    for _ in 0..2 {
+        let mut over = run.clone();
+        over["status"] = json!("completed");
+        over["usage"] = json!({"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500});
+        let content_type = Some("application/json".into());
+        upstream.script(Act { path: Some(path.clone()), body: Some(over.to_string()), content_type, ..Act::default() });
+        let poll = gateway.http.get(gateway.url(&path)).bearer_auth("k").send().await.unwrap();
+        assert_eq!(poll.status(), 200);
     }
-    assert_eq!((&found[3]["cost_in_usd"], &found[3]["flags"]), (&json!(0.0), &json!(["unpriced"])), "{}", found[3]);
+    let found = events(&gateway, &id, 6).await;
+    // 19 x 2.5/M + 10 x 10/M for each stream; the ordered one when it is told, once.
+    let expected = [0.000_147_5, 0.000_147_5, 0.000_147_5, 0.0, 0.007_5, 0.0];
+    for (event, cost) in found.iter().zip(expected) {
+        assert_eq!((event["cost_in_usd"].as_f64().unwrap(), &event["flags"]), (cost, &json!([])), "{event}");
+    }
 }
 
 #[tokio::test]

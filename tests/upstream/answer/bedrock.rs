@@ -15,7 +15,7 @@ use super::text;
 
 /// Whether a request is one of this service.
 pub fn is_bedrock(head: &Head) -> bool {
-    head.path().contains("/model/") || head.path().ends_with("/retrieveAndGenerate")
+    head.path().contains("/model/") || head.path().contains("/retrieveAndGenerate")
 }
 
 pub fn answer(head: &Head, body: &Body, act: &Act) -> Reply {
@@ -35,10 +35,7 @@ fn reply(head: &Head, body: &Body, act: &Act) -> Reply {
         return error(400, "ValidationException", "Malformed input request, please reformat your input and try again.");
     };
     let Some((model, operation)) = place(head) else {
-        return Reply::json(
-            200,
-            json!({"sessionId": "s", "output": {"text": text::whole(act)}, "citations": []}).to_string(),
-        );
+        return knowledge(head, &sent, act);
     };
     if model.contains("no-such") {
         return error(
@@ -62,6 +59,22 @@ fn reply(head: &Head, body: &Body, act: &Act) -> Reply {
         "count-tokens" => Reply::json(200, json!({"inputTokens": ask.input()}).to_string()),
         _ => error(404, "UnknownOperationException", "There is no such operation."),
     }
+}
+
+/// An answer written from one passage, which is cited twice. Nothing is said of usage.
+fn knowledge(head: &Head, sent: &Value, act: &Act) -> Reply {
+    let citation = json!({
+        "generatedResponsePart": {"textResponsePart": {"text": text::whole(act), "span": {"start": 0, "end": 1}}},
+        "retrievedReferences": [{"content": {"text": "Hello, world!"}, "location": {"type": "S3"}}],
+    });
+    if !head.path().ends_with("Stream") {
+        let answer = json!({"sessionId": "s", "output": {"text": text::whole(act)}, "citations": [citation, citation]});
+        return Reply::json(200, answer.to_string());
+    }
+    let mut events: Vec<Vec<u8>> =
+        text::pieces(act).iter().map(|piece| event("output", &json!({"text": piece}))).collect();
+    events.extend([event("citation", &citation), event("citation", &json!({"citation": citation}))]);
+    Ask { act, sent, model: "" }.stream(&events)
 }
 
 /// Model and operation of a path; the model must be one segment, escaped.

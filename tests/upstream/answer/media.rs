@@ -14,7 +14,7 @@ struct Fields {
 }
 
 impl Fields {
-    fn of(ask: &Ask<'_>) -> Result<Fields, Reply> {
+    fn of(ask: &Ask<'_>) -> Result<Fields, Box<Reply>> {
         let is_json = ask.head.header("content-type").is_some_and(|kind| kind.starts_with("application/json"));
         if is_json {
             let json = serde_json::from_slice(&ask.body.kept).unwrap_or(Value::Null);
@@ -22,7 +22,7 @@ impl Fields {
         }
         match parts(ask) {
             Ok(parts) => Ok(Fields { json: Value::Null, parts }),
-            Err(message) => Err(Reply::error(400, "invalid_request_error", None, message)),
+            Err(message) => Err(Box::new(Reply::error(400, "invalid_request_error", None, message))),
         }
     }
 
@@ -70,7 +70,7 @@ fn with_usage(mut answer: Value, usage: Option<Value>) -> Value {
 pub fn images(ask: &Ask<'_>, name: &str) -> Reply {
     let fields = match Fields::of(ask) {
         Ok(fields) => fields,
-        Err(reply) => return reply,
+        Err(reply) => return *reply,
     };
     if fields.text("prompt").is_empty() && !fields.unseen() {
         return missing("prompt");
@@ -110,7 +110,7 @@ pub fn images(ask: &Ask<'_>, name: &str) -> Reply {
 pub fn speech(ask: &Ask<'_>) -> Reply {
     let fields = match Fields::of(ask) {
         Ok(fields) => fields,
-        Err(reply) => return reply,
+        Err(reply) => return *reply,
     };
     let sound = binary(ask.act.content_bytes.unwrap_or(8192));
     if !fields.is("stream_format", "sse") {
@@ -132,7 +132,7 @@ pub fn speech(ask: &Ask<'_>) -> Reply {
 pub fn transcription(ask: &Ask<'_>) -> Reply {
     let fields = match Fields::of(ask) {
         Ok(fields) => fields,
-        Err(reply) => return reply,
+        Err(reply) => return *reply,
     };
     if !fields.unseen() {
         for name in ["file", "model"] {
@@ -173,7 +173,7 @@ pub fn transcription(ask: &Ask<'_>) -> Reply {
 pub fn translation(ask: &Ask<'_>) -> Reply {
     let fields = match Fields::of(ask) {
         Ok(fields) => fields,
-        Err(reply) => return reply,
+        Err(reply) => return *reply,
     };
     let said = ask.act.content.as_deref().unwrap_or("Hello there.");
     written(&fields, said).unwrap_or_else(|| {

@@ -44,9 +44,12 @@ pub fn upload(ask: &Ask<'_>, tail: &str) -> Reply {
 /// A run: the order for it, or its whole story as named events.
 pub fn run(ask: &Ask<'_>) -> Reply {
     let request: Value = serde_json::from_slice(&ask.body.kept).unwrap_or(Value::Null);
+    // A run that the path names, or a new one.
+    let named = ask.head.path().split('/').find(|part| part.starts_with("run_"));
+    let id = named.map_or_else(|| format!("run_new{}", ask.number), ToOwned::to_owned);
     let run = |status: &str, usage: Value| {
         json!({
-            "id": "run_1", "object": "thread.run", "created_at": CREATED, "assistant_id": "asst_1",
+            "id": id, "object": "thread.run", "created_at": CREATED, "assistant_id": "asst_1",
             "thread_id": "thread_1", "status": status, "model": "gpt-4o", "instructions": "", "tools": [],
             "metadata": {}, "usage": usage,
         })

@@ -3,6 +3,7 @@
 use crate::domain::{Usage, UsageSource};
 use crate::providers::bedrock::endpoints::Kind;
 use crate::providers::bedrock::family::Family;
+use crate::providers::bedrock::generate::{self, Passages};
 use crate::providers::bedrock::usage::Tally;
 use crate::providers::bedrock::{bound, prompt, request};
 use crate::providers::{Call, Reading};
@@ -33,6 +34,7 @@ pub(super) struct Bill {
     /// What the model wrote, as it stood between quotes, and the length of what came after that was full.
     text: Vec<u8>,
     beyond: u64,
+    passages: Passages,
 }
 
 impl Bill {
@@ -52,6 +54,7 @@ impl Bill {
             head: Tally::of_headers(headers),
             text: Vec::new(),
             beyond: 0,
+            passages: Passages::default(),
         }
     }
 
@@ -80,12 +83,27 @@ impl Bill {
         }
     }
 
+    /// Passages that an answer was written from.
+    pub(super) fn cited(&mut self, json: &[u8]) {
+        self.passages.take(self.family, &self.model, json);
+    }
+
     pub(super) fn has_text(&self) -> bool {
         !self.text.is_empty() || self.beyond > 0
     }
 
     /// `done`: the numbers are final.
     pub(super) fn reading(&self, done: bool, truncated: bool) -> Reading {
+        if self.kind == Kind::Generate {
+            let counted = prompt::written(self.family, &self.model, &self.text);
+            let usage = Usage {
+                in_text: generate::asked(self.family, &self.model, &self.sent).saturating_add(self.passages.tokens),
+                out_text: counted.saturating_add(self.beyond.div_ceil(4)),
+                source: UsageSource::Estimated,
+                ..Usage::default()
+            };
+            return Reading { usage, truncated, ..Reading::default() };
+        }
         let enough = |tally: &&Tally| tally.is_full() || (self.family == Family::Embedding && tally.has_input());
         let reports = [&self.own, &self.metrics, &self.head];
         let usage = match reports.into_iter().find(enough).filter(|_| done) {

@@ -73,6 +73,16 @@ impl Story {
                 self.stopped = true;
                 Told::Other
             }
+            // Answers from a knowledge base have no last message.
+            Some("output") => {
+                self.stopped = true;
+                self.bill.wrote(payload);
+                Told::Other
+            }
+            Some("citation") => {
+                self.bill.cited(payload);
+                Told::Other
+            }
             Some(_) => {
                 self.bill.wrote(payload);
                 Told::Other

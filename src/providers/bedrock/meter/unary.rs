@@ -1,6 +1,7 @@
 //! An answer in one piece of JSON: passed on at once, kept by reference, read when it is over.
 
 use super::bill::Bill;
+use crate::providers::bedrock::endpoints::Kind;
 use crate::providers::{Ending, Progress, Reading, ResponseMeter};
 use crate::wire::json_walk::{member, members};
 use bytes::Bytes;
@@ -52,6 +53,13 @@ impl ResponseMeter for Unary {
         let truncated = aborted || (is_object && !too_long && !walk.is_whole());
         if !some && !truncated && !too_long {
             return self.bill.nothing(false);
+        }
+        if self.bill.kind == Kind::Generate {
+            self.bill.cited(text);
+            if let Some(output) = member(text, "output") {
+                self.bill.wrote(output.value);
+            }
+            return self.bill.reading(true, truncated);
         }
         if self.bill.kind.is_converse() {
             self.bill.converse(text);
