@@ -85,6 +85,9 @@ pub struct Usage {
     /// Work of a batch.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub batch: bool,
+    /// The sum of many requests, of which none is told by itself: it is no long prompt, however many tokens it has.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub many: bool,
     pub source: UsageSource,
 }
 
@@ -120,6 +123,7 @@ impl Usage {
             image_size: either(&self.image_size, &other.image_size),
             image_quality: either(&self.image_quality, &other.image_quality),
             batch: self.batch || other.batch,
+            many: self.many || other.many,
             source: if self.source == UsageSource::None { other.source } else { self.source },
         }
     }

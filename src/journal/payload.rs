@@ -7,7 +7,7 @@
 //! 1        which of key_id (1) and setting_id (2) follow, 16 bytes each
 //! number   status, latency_ms, cost (zigzag), flags as bits, tags (how many, then each as a text)
 //! text     provider, model, method, path, custom_id, user_id, request_id, upstream_request_id
-//! number   usage: source, batch (1), which counts are not zero (bits, in the order of `counts`), then these counts
+//! number   usage: source, batch (1) and many (2), which counts are not zero (bits, in the order of `counts`), then these counts
 //! number   which texts of usage (1..16) and of metadata (32), request (64), response (128) there are, then these
 //! number   objects made, each as id, kind and charged_as (empty = none); objects charged, each as id
 //! ```
@@ -105,7 +105,7 @@ pub(super) fn write(event: &Event, out: &mut Vec<u8>) {
 fn write_usage(usage: &Usage, out: &mut Vec<u8>) {
     let source = SOURCES.iter().position(|s| *s == usage.source).unwrap_or_default();
     out.push(u8::try_from(source).unwrap_or_default());
-    out.push(u8::from(usage.batch));
+    out.push(u8::from(usage.batch) | u8::from(usage.many) << 1);
     let mut usage = usage.clone();
     let counts = counts(&mut usage);
     number(out, bits(counts.iter().map(|n| **n != 0)));
@@ -215,9 +215,9 @@ impl<'a> Fields<'a> {
 
     fn usage(&mut self) -> Result<Usage, Unreadable> {
         let source = self.byte()?;
-        let batch = self.byte()? != 0;
+        let marks = self.byte()?;
         let source = *SOURCES.get(usize::from(source)).ok_or(Unreadable)?;
-        let mut usage = Usage { source, batch, ..Usage::default() };
+        let mut usage = Usage { source, batch: marks & 1 != 0, many: marks & 2 != 0, ..Usage::default() };
         let mut there = Bits(self.number()?);
         for count in counts(&mut usage) {
             if there.next() {

@@ -211,7 +211,7 @@ impl Price {
     fn row(&self, usage: &Usage) -> &Row {
         let variant = self.variant(usage);
         match &self.rates.long {
-            Some((threshold, row)) if usage.prompt_tokens() > *threshold => {
+            Some((threshold, row)) if !usage.many && usage.prompt_tokens() > *threshold => {
                 variant.and_then(|v| v.long.as_ref()).unwrap_or(row)
             }
             _ => variant.map_or(&self.rates.base, |v| &v.base),

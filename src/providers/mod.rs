@@ -21,6 +21,7 @@ mod path;
 mod price;
 #[cfg(test)]
 mod suite;
+mod sums;
 pub mod vllm;
 
 pub use base_url::base_url;

@@ -36,6 +36,7 @@ fn usages() -> impl Strategy<Value = Usage> {
                 usage.image_quality = Some(quality);
             }
             usage.batch = batch;
+            usage.many = source % 2 == 1;
             usage.source =
                 [UsageSource::None, UsageSource::Upstream, UsageSource::Partial, UsageSource::Estimated][source];
             usage

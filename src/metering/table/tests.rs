@@ -143,3 +143,11 @@ fn setting_wins_over_the_table() {
     let limits = table.price("openai", "gpt-4o", NOW, Some(&costs)).map(|p| p.limits().output);
     assert_eq!(limits, Some(Some(16_384)));
 }
+
+#[test]
+fn many_small_requests_are_no_long_prompt() {
+    let price = Pricing::shipped().price("openai", "gpt-5.4", NOW, None).unwrap();
+    let sum = Usage { in_text: 200_000, cache_read_text: 100_000, out_text: 1000, many: true, ..Usage::default() };
+    assert_eq!(price.cost(&sum), usd("0.54"));
+    assert_eq!(price.cost(&Usage { many: false, ..sum }), usd("1.0725"), "one prompt of that size is");
+}

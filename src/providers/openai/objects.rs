@@ -163,6 +163,8 @@ fn charge(object: &[u8], kind: &str, id: &str) -> Option<Charge> {
     let service_tier = Some(text_of(object, "service_tier")).filter(|tier| !tier.is_empty());
     let usage = Usage {
         batch: kind == "batch",
+        // The totals of a run are over all of its turns.
+        many: kind != "response",
         service_tier: service_tier.map(Into::into),
         source: UsageSource::Upstream,
         ..usage

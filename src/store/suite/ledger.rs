@@ -55,6 +55,7 @@ pub(crate) async fn an_event_comes_back_as_it_was_stored(store: SharedStore) {
             image_size: Some("1024x1024".into()),
             image_quality: Some("hd".into()),
             batch: true,
+            many: true,
             source: UsageSource::Partial,
         };
         e.flags = vec![EventFlag::Estimated, EventFlag::Aborted];

@@ -3,30 +3,25 @@
 
 use crate::domain::{Usage, UsageSource};
 use crate::providers::anthropic::usage;
-use crate::providers::{Charge, Ending, Progress, Reading, ResponseMeter};
+use crate::providers::sums::Sums;
+use crate::providers::{Ending, Progress, Reading, ResponseMeter};
 use crate::wire::json_walk::{member, unescape};
 use bytes::{Bytes, BytesMut};
 use memchr::memchr;
 
 /// A longer line is not read; the rest of the results is.
 const LONGEST_LINE: usize = 16 * 1024 * 1024;
-/// Requests are added up as long as all of them together are smaller than the smallest prompt at which any price
-/// changes; a larger request stays by itself.
-const TOGETHER: u64 = 64_000;
-/// Beyond this many sums, which are some billions of tokens, requests are added to the last one of their model.
-const MOST_SUMS: usize = 50_000;
-
 #[derive(Debug)]
 pub(super) struct Results {
     batch: Box<str>,
     line: BytesMut,
     skipping: bool,
-    sums: Vec<(Box<str>, Usage)>,
+    sums: Sums,
 }
 
 impl Results {
-    pub(super) const fn new(batch: Box<str>, line: BytesMut) -> Self {
-        Self { batch, line, skipping: false, sums: Vec::new() }
+    pub(super) fn new(batch: Box<str>, line: BytesMut) -> Self {
+        Self { batch, line, skipping: false, sums: Sums::default() }
     }
 
     fn see(&mut self, piece: &[u8]) {
@@ -58,21 +53,7 @@ impl Results {
         let also = answer.tally.also(&model);
         let own = answer.tally.usage(UsageSource::Upstream);
         for (model, usage) in [(model, own)].into_iter().chain(also) {
-            self.add(model, Usage { batch: true, ..usage });
-        }
-    }
-
-    fn add(&mut self, model: Box<str>, usage: Usage) {
-        let alike = |(name, sum): &(Box<str>, Usage)| {
-            *name == model
-                && (&sum.speed, &sum.inference_geo, &sum.service_tier)
-                    == (&usage.speed, &usage.inference_geo, &usage.service_tier)
-        };
-        let full = self.sums.len() >= MOST_SUMS;
-        let last = self.sums.iter_mut().rev().take(16).find(|sum| alike(sum));
-        match last.filter(|(_, sum)| full || sum.prompt_tokens().saturating_add(usage.prompt_tokens()) <= TOGETHER) {
-            Some((_, sum)) => *sum = sum.plus(&usage),
-            None => self.sums.push((model, usage)),
+            self.sums.add(model, Usage { batch: true, ..usage });
         }
     }
 }
@@ -87,9 +68,7 @@ impl ResponseMeter for Results {
         self.finish_line();
     }
     fn reading(&mut self, _ending: Ending) -> Reading {
-        let mut sums = std::mem::take(&mut self.sums).into_iter();
-        let charge =
-            sums.next().map(|(model, usage)| Charge { id: self.batch.clone(), model, usage, more: sums.collect() });
+        let charge = std::mem::take(&mut self.sums).into_charge(self.batch.clone());
         Reading { charges: charge.into_iter().collect(), ..Reading::default() }
     }
     fn broken_tail(&self, _message: &str) -> Option<Bytes> {
@@ -103,7 +82,7 @@ impl ResponseMeter for Results {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::providers::suite;
+    use crate::providers::{Charge, suite};
 
     fn line(id: usize, model: &str, input: u64) -> String {
         format!(

@@ -4,6 +4,7 @@ use crate::domain::{MadeObject, Usage, UsageSource};
 use crate::providers::openai::Kind;
 use crate::providers::openai::endpoints::ANYTHING;
 use crate::providers::openai::objects::{Told, batch_line, told_by};
+use crate::providers::sums::Sums;
 use crate::providers::{Call, Charge, Ending, Endpoint, Progress, Reading, ResponseMeter};
 use crate::wire::json_walk::member;
 use crate::wire::sse::{Event, Frame, Framer};
@@ -47,7 +48,9 @@ pub(super) fn wrap(
             }
         }
         Kind::Other if endpoint.template.ends_with("/content") => match &call.charged_as {
-            Some(batch) => Look::Lines { batch: batch.clone(), carry: BytesMut::new(), skipping: false, sum: None },
+            Some(batch) => {
+                Look::Lines { batch: batch.clone(), carry: BytesMut::new(), skipping: false, sums: Sums::default() }
+            }
             None => return inner,
         },
         Kind::Other if inner.is_stream() => Look::Events { framer: Box::default(), until_made: false },
@@ -91,7 +94,7 @@ enum Look {
         batch: Box<str>,
         carry: BytesMut,
         skipping: bool,
-        sum: Option<Box<(Box<str>, Usage)>>,
+        sums: Sums,
     },
     Over,
 }
@@ -117,13 +120,13 @@ impl Observed {
                     self.look = Look::Over;
                 }
             }
-            Look::Lines { carry, skipping, sum, .. } => {
+            Look::Lines { carry, skipping, sums, .. } => {
                 let mut rest: &[u8] = piece;
                 while let Some(end) = memchr(b'\n', rest) {
                     let (line, after) = rest.split_at(end);
                     if !std::mem::take(skipping) {
                         carry.extend_from_slice(line);
-                        add_line(carry, sum);
+                        add_line(carry, sums);
                     }
                     carry.clear();
                     rest = after.get(1..).unwrap_or_default();
@@ -145,22 +148,19 @@ impl Observed {
                 [only] => told_by(only, self.makes, &mut self.told),
                 _ => told_by(&pieces.concat(), self.makes, &mut self.told),
             },
-            Look::Lines { batch, carry, mut sum, .. } => {
-                add_line(&carry, &mut sum);
-                let charge =
-                    |sum: Box<(Box<str>, Usage)>| Charge { id: batch, model: sum.0, usage: sum.1, more: Vec::new() };
-                self.told.charges.extend(sum.map(charge));
+            Look::Lines { batch, carry, mut sums, .. } => {
+                add_line(&carry, &mut sums);
+                self.told.charges.extend(sums.into_charge(batch));
             }
             Look::Events { .. } | Look::Over => {}
         }
     }
 }
 
-/// All requests of a batch are for one model.
-fn add_line(line: &[u8], sum: &mut Option<Box<(Box<str>, Usage)>>) {
-    let Some((model, usage)) = batch_line(line) else { return };
-    let before = sum.take().map(|sum| sum.1).unwrap_or_default();
-    *sum = Some(Box::new((model, before.plus(&usage))));
+fn add_line(line: &[u8], sums: &mut Sums) {
+    if let Some((model, usage)) = batch_line(line) {
+        sums.add(model, usage);
+    }
 }
 
 /// Objects stand in the data of events that are named after them, or in its `response`.
