@@ -140,7 +140,7 @@ async fn a_strict_budget_lets_no_speech_past_it() {
 }
 
 #[tokio::test]
-async fn moderations_are_free_for_everybody() {
+async fn c34_moderations_are_free_for_everybody() {
     let (_upstream, gateway) = house().await;
     let id = gateway.key("k", json!({"costLimitInUsd": 0.01, "budgetMode": "strict"})).await;
     for body in [

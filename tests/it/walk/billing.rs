@@ -1,7 +1,7 @@
 //! Checklist 18.7 on cost: what the provider reports is what is booked, to the last digit.
 
 use crate::support::{Gateway, chat_body, stream_body};
-use crate::upstream::{Act, Options, Upstream};
+use crate::upstream::{Act, Fault, Options, Upstream};
 use serde_json::{Value, json};
 
 async fn house() -> (Upstream, Gateway) {
@@ -190,4 +190,32 @@ async fn metrics_tell_cost_tokens_and_refusals() {
         assert!(text.contains(&format!("tollgate_{name}")), "{name} in\n{text}");
     }
     assert!(!text.contains("\"k\""), "no key is a label");
+}
+
+#[tokio::test]
+async fn c33_a_stream_that_breaks_without_a_usage_is_counted_to_the_token() {
+    let (upstream, gateway) = house().await;
+    let id = gateway.key("k", json!({})).await;
+    // Each " a" is a token; what the message itself takes beside it is asked of a first request.
+    let send = async |words: usize| {
+        upstream.script(Act {
+            content: Some(" a".repeat(40)),
+            chunks: Some(40),
+            no_usage: true,
+            fault: Some(Fault::NoTerminator),
+            ..Act::default()
+        });
+        let content = " a".repeat(words);
+        let body = json!({"model": "gpt-4o", "stream": true, "messages": [{"role": "user", "content": content}]});
+        post(&gateway, "/v1/chat/completions", &body).await.text().await.unwrap()
+    };
+    send(10).await;
+    let first = gateway.events_settled(&id, 1).await.remove(0);
+    let beside = first["prompt_token_count"].as_u64().unwrap() - 10;
+    let told = send(usize::try_from(1000 - beside).unwrap()).await;
+    assert!(told.contains("upstream_disconnected") && !told.contains("[DONE]"), "the client is told: {told}");
+    let event = gateway.events_settled(&id, 2).await.remove(1);
+    let counts = (event["prompt_token_count"].as_u64(), event["completion_token_count"].as_u64());
+    assert_eq!((counts, event["cost_in_usd"].as_f64()), ((Some(1000), Some(40)), Some(0.0029)), "{event}");
+    assert_eq!(event["flags"], json!(["estimated", "aborted"]));
 }
