@@ -18,6 +18,8 @@ const PREFIXES: &[&str] = &[
 /// Ids deeper than this in a body are nobody's reference.
 const DEPTH: usize = 24;
 const LONGEST_ID: usize = 128;
+/// A name may be spelt with escapes; the upstream reads it all the same.
+const ESCAPED: &[u8] = b"\\u00";
 /// More than any request names.
 const MOST_REFERENCES: usize = 1000;
 
@@ -42,8 +44,13 @@ pub(super) fn is_list(endpoint: &Endpoint) -> bool {
 /// The path's own object, then those that the body names.
 pub(super) fn references(endpoint: &Endpoint, body: &[u8]) -> Vec<Box<str>> {
     let mut found: Vec<Box<str>> = path_object(endpoint).into_iter().map(Into::into).collect();
-    // Most bodies name none, and a search is cheaper than a walk.
-    let may_name = [&b"_id"[..], b"\"conversation\"", b"_file\"", b"\"container\"", b"\"file\""];
+    // Most bodies name none, and a search is cheaper than a walk. Prompts are long: one search for those that can name
+    // a file only, none for those that can name nothing.
+    let may_name: &[&[u8]] = match Kind::of(endpoint) {
+        Kind::Chat => &[b"\"file_id\"", ESCAPED],
+        Kind::Completions | Kind::Embeddings | Kind::Moderations => &[],
+        _ => &[b"_id", b"\"conversation\"", b"_file\"", b"\"container\"", b"\"file\"", ESCAPED],
+    };
     if may_name.iter().any(|word| memmem::find(body, word).is_some()) && body.trim_ascii_start().starts_with(b"{") {
         named(body, b"", 0, &mut found);
     }
@@ -68,7 +75,7 @@ fn named(value: &[u8], key: &[u8], depth: usize, found: &mut Vec<Box<str>>) {
     match value.first() {
         Some(b'{') => members(value).for_each(|m| named(m.value, m.key, depth + 1, found)),
         Some(b'[') => elements(value).for_each(|element| named(element, key, depth + 1, found)),
-        Some(b'"') if is_for_ids(key) => {
+        Some(b'"') if is_for_ids(unescape(key).as_bytes()) => {
             if let Some(id) = string(value).map(unescape).filter(|id| is_id(id))
                 && !found.iter().any(|known| **known == *id)
             {
@@ -205,6 +212,8 @@ mod tests {
         let batch = r#"{"input_file_id":"file-1","endpoint":"/v1/chat/completions"}"#;
         assert_eq!(named_in(&Method::POST, "/v1/batches", batch), [Box::from("file-1")]);
         assert_eq!(named_in(&Method::GET, "/v1/files/file%2D7/content", ""), [Box::from("file-7")]);
+        let chat = r#"{"messages":[{"content":[{"type":"file","file":{"file\u005fid":"file\u002d8"}}]}]}"#;
+        assert_eq!(named_in(&Method::POST, "/v1/chat/completions", chat), [Box::from("file-8")], "however it is spelt");
     }
 
     #[test]
