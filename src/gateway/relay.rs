@@ -364,11 +364,7 @@ impl Relay<'_> {
             reading.charges = Box::pin(unpaid).await;
         }
         let booked = self.close(ending, reading, self.status);
-        if self.g.settings.durable_to_disk
-            && let Err(error) = self.g.ports.journal.synced(booked.position).await
-        {
-            tracing::error!(%error, "an event may not be on disk yet");
-        }
+        settle::confirm(self.g, &booked).await;
         booked
     }
 

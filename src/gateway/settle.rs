@@ -1,8 +1,8 @@
 //! The end of a request: what it cost, its one event, and what everybody who counts must be told.
 
-use super::Ports;
 use super::admit::{Planned, Wishes};
 use super::arrival::Arrival;
+use super::{Gateway, Ports};
 use crate::domain::UnixMillis;
 use crate::domain::time::Clock;
 use crate::domain::{Event, EventFlag, Money, ObjectChanges, Usage, UsageSource};
@@ -149,6 +149,15 @@ pub(super) fn close(
         Position::default()
     });
     Booked { cost, position, flags, usage }
+}
+
+/// Waits until the event is on disk, where the operator wants every response to wait for that.
+pub(super) async fn confirm(g: &Gateway, booked: &Booked) {
+    if g.settings.durable_to_disk
+        && let Err(error) = g.ports.journal.synced(booked.position).await
+    {
+        tracing::error!(%error, "an event may not be on disk yet");
+    }
 }
 
 fn flags(billing: Billing, priced: bool, usage: &Usage, outcome: &Outcome) -> Vec<EventFlag> {

@@ -91,7 +91,7 @@ async fn step(
             let Ok(Some(piece)) = piece else { return Some(End::Upstream) };
             let mut may_go_on = true;
             for reading in meter.push(&piece) {
-                book(serving, wishes, reading);
+                book(serving, wishes, reading).await;
                 may_go_on = may_go_on && goes_on(serving).await;
             }
             let mut tasks = vec![HttpTask::UpgradedBody(Some(piece), false)];
@@ -117,7 +117,7 @@ async fn step(
 }
 
 /// One bill, one event.
-fn book(serving: &Serving<'_>, wishes: &Wishes, reading: Reading) {
+async fn book(serving: &Serving<'_>, wishes: &Wishes, reading: Reading) {
     let (g, planned) = (serving.g, &serving.planned);
     let now = g.ports.clock.now();
     let mut event = settle::opening(planned, wishes.clone(), serving.price.as_ref(), false, 0, serving.arrival);
@@ -127,24 +127,19 @@ fn book(serving: &Serving<'_>, wishes: &Wishes, reading: Reading) {
     if let Some(model) = &reading.model {
         event.model = model.clone();
     }
-    match Booking::open(event, g.sink.clone()) {
-        Ok(booking) => {
-            let outcome = Outcome {
-                status: 200,
-                ending: Ending::Complete,
-                reading,
-                also: Vec::new(),
-                upstream_request_id: Box::default(),
-                response_log: None,
-            };
-            let booked = settle::close(booking, planned, serving.price.as_ref(), outcome, &g.ports, serving.arrival);
-            let endpoint = g.ports.metrics.endpoint(planned.provider.label(), planned.endpoint.template);
-            endpoint.consumed(&booked.usage, booked.cost, booked.flags.contains(&EventFlag::Unpriced));
-        }
-        Err(error) => {
-            tracing::error!(%error, event.id = %serving.arrival.event_id, "a bill of an open connection could not be journalled");
-        }
-    }
+    let outcome = Outcome {
+        status: 200,
+        ending: Ending::Complete,
+        reading,
+        also: Vec::new(),
+        upstream_request_id: Box::default(),
+        response_log: None,
+    };
+    let booking = Booking::unopened(event, g.sink.clone());
+    let booked = settle::close(booking, planned, serving.price.as_ref(), outcome, &g.ports, serving.arrival);
+    let endpoint = g.ports.metrics.endpoint(planned.provider.label(), planned.endpoint.template);
+    endpoint.consumed(&booked.usage, booked.cost, booked.flags.contains(&EventFlag::Unpriced));
+    settle::confirm(g, &booked).await;
 }
 
 /// Whether the key may go on: not revoked, not expired, and its budgets are not spent.

@@ -60,6 +60,12 @@ impl Booking {
         Ok(Self { id: event.id, event: Some(Box::new(event)), sink })
     }
 
+    /// Guards an event that was never opened, because it is closed in the same breath: a bill that is told while its
+    /// connection goes on. It needs no place that could be refused.
+    pub fn unopened(event: Event, sink: Arc<dyn Settle>) -> Self {
+        Self { id: event.id, event: Some(Box::new(event)), sink }
+    }
+
     pub const fn id(&self) -> EventId {
         self.id
     }
@@ -230,6 +236,13 @@ mod tests {
         drop(future);
         assert_eq!(book.settled.lock().len(), 2);
         assert_eq!(book.opened.lock().len(), 2);
+    }
+
+    #[test]
+    fn a_bill_that_was_told_is_booked_although_nothing_more_is_opened() {
+        let book = Arc::new(Book { full: true, ..Book::default() });
+        drop(Booking::unopened(event(), book.clone()));
+        assert_eq!((book.opened.lock().len(), only(&book).cost), (0, Money::from_units(9)));
     }
 
     #[test]

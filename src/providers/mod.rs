@@ -17,6 +17,7 @@ pub mod deepinfra;
 mod kept;
 mod open_models;
 pub mod openai;
+mod passing;
 mod path;
 mod price;
 #[cfg(test)]

@@ -5,7 +5,8 @@ mod unary;
 
 use super::route::{ENCODING, Route};
 use crate::domain::{Usage, UsageSource};
-use crate::providers::{Call, Ending, Progress, Reading, ResponseMeter};
+use crate::providers::passing::Passing;
+use crate::providers::{Call, ResponseMeter};
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
@@ -21,7 +22,9 @@ pub(super) fn of(
     let content_type = headers.get(CONTENT_TYPE).and_then(|t| t.to_str().ok()).unwrap_or_default();
     let media = content_type.split(';').next().unwrap_or_default().trim();
     let is_events = media.eq_ignore_ascii_case("text/event-stream");
-    let Some(route) = route.filter(|_| (200..300).contains(&status)) else { return Box::new(Passing { is_events }) };
+    let Some(route) = route.filter(|_| (200..300).contains(&status)) else {
+        return Box::new(Passing { is_stream: is_events, broken: Some(error_frame) });
+    };
     let bill = Bill { route: Arc::clone(route), sent: sent.clone() };
     // Some upstreams give a stream that was asked for no type, or one that says nothing.
     if is_events || (call.stream && matches!(media, "" | "text/plain")) {
@@ -93,30 +96,6 @@ impl Written {
     fn tokens(&self) -> u64 {
         let counted = if self.text.is_empty() { 0 } else { ENCODING.count(&self.text) };
         counted.saturating_add(self.beyond.div_ceil(4))
-    }
-}
-
-/// A response that costs nothing.
-#[derive(Debug)]
-struct Passing {
-    is_events: bool,
-}
-
-impl ResponseMeter for Passing {
-    fn push(&mut self, piece: Bytes, out: &mut Vec<Bytes>) -> Progress {
-        out.push(piece);
-        Progress::More
-    }
-    fn end(&mut self, _out: &mut Vec<Bytes>) {}
-    fn reading(&mut self, _ending: Ending) -> Reading {
-        Reading::default()
-    }
-    fn broken_tail(&self, message: &str) -> Option<Bytes> {
-        // The cut may be anywhere: an empty line first, to end whatever was begun.
-        self.is_events.then(|| Bytes::from([b"\n\n", &*error_frame(message)].concat()))
-    }
-    fn is_stream(&self) -> bool {
-        self.is_events
     }
 }
 

@@ -9,7 +9,8 @@ mod unary;
 
 use super::Kind;
 use super::objects::batch;
-use crate::providers::{Call, Ending, Endpoint, Progress, Reading, ResponseMeter};
+use crate::providers::passing::Passing;
+use crate::providers::{Call, Endpoint, ResponseMeter};
 use bill::Bill;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -34,7 +35,7 @@ pub(super) fn of(
         }
         Kind::Results if succeeded => match batch(endpoint) {
             Some(batch) => Box::new(results::Results::new(batch, BytesMut::new())),
-            None => Box::new(Passing { is_events }),
+            None => Box::new(Passing { is_stream: is_events, broken: Some(error_event) }),
         },
         Kind::Messages | Kind::Complete if succeeded => {
             let bill = Bill::new(kind, call, sent);
@@ -45,7 +46,7 @@ pub(super) fn of(
                 Box::new(unary::Unary::new(bill))
             }
         }
-        _ => Box::new(Passing { is_events }),
+        _ => Box::new(Passing { is_stream: is_events, broken: Some(error_event) }),
     }
 }
 
@@ -54,30 +55,6 @@ pub(super) fn of(
 fn error_event(message: &str) -> Bytes {
     let error = serde_json::json!({"type": "error", "error": {"type": "api_error", "message": message}});
     Bytes::from(format!("event: error\ndata: {error}\n\n"))
-}
-
-/// A response that costs nothing, or nothing that can be read from it.
-#[derive(Debug)]
-struct Passing {
-    is_events: bool,
-}
-
-impl ResponseMeter for Passing {
-    fn push(&mut self, piece: Bytes, out: &mut Vec<Bytes>) -> Progress {
-        out.push(piece);
-        Progress::More
-    }
-    fn end(&mut self, _out: &mut Vec<Bytes>) {}
-    fn reading(&mut self, _ending: Ending) -> Reading {
-        Reading::default()
-    }
-    fn broken_tail(&self, message: &str) -> Option<Bytes> {
-        // The cut may be anywhere: an empty line first, to end whatever was begun.
-        self.is_events.then(|| Bytes::from([b"\n\n", &*error_event(message)].concat()))
-    }
-    fn is_stream(&self) -> bool {
-        self.is_events
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 use super::super::{Anthropic, endpoints};
 use super::*;
 use crate::domain::{Usage, UsageSource};
-use crate::providers::Provider;
 use crate::providers::anthropic::meter::unary::Unary;
 use crate::providers::suite::{self, Outcome};
+use crate::providers::{Ending, Provider, Reading};
 use http::{HeaderValue, Method};
 use proptest::prelude::*;
 

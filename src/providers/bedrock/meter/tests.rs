@@ -1,8 +1,8 @@
 use super::*;
 use crate::domain::{Usage, UsageSource};
-use crate::providers::Provider;
 use crate::providers::bedrock::Bedrock;
 use crate::providers::suite::{Outcome, any_break_is_noticed, any_chunking_is_the_same, noise_passes, run};
+use crate::providers::{Ending, Provider, Reading};
 use crate::wire::event_stream::{Value, encode};
 use base64::Engine as _;
 use http::{HeaderValue, Method};

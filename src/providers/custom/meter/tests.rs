@@ -3,6 +3,7 @@ use super::*;
 use crate::providers::Provider as _;
 use crate::providers::custom::Custom;
 use crate::providers::custom::tests::{endpoint, row};
+use crate::providers::{Ending, Progress, Reading};
 use http::HeaderValue;
 use proptest::prelude::*;
 

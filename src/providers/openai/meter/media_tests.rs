@@ -3,7 +3,7 @@
 use super::super::{OpenAi, endpoints};
 use super::*;
 use crate::domain::{Usage, UsageSource};
-use crate::providers::{Media, Provider};
+use crate::providers::{Ending, Media, Progress, Provider, Reading};
 use http::{HeaderValue, Method};
 use proptest::prelude::*;
 

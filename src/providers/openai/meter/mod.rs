@@ -9,7 +9,8 @@ mod unary;
 mod watch;
 
 use super::{Kind, request};
-use crate::providers::{Call, Ending, Endpoint, Progress, Reading, ResponseMeter};
+use crate::providers::passing::Passing;
+use crate::providers::{Call, Endpoint, ResponseMeter};
 use account::Account;
 use bill::Bill;
 use bytes::Bytes;
@@ -57,7 +58,7 @@ fn of_body(
     let is_events = media.eq_ignore_ascii_case("text/event-stream");
     let is_metered = kind != Kind::Other && !(kind == Kind::Runs && call.deferred);
     if !is_metered || !(200..300).contains(&status) {
-        return Box::new(Passing { is_events });
+        return Box::new(Passing { is_stream: is_events, broken: Some(error_event) });
     }
     if kind.is_media() || kind == Kind::Runs {
         return Box::new(watch::Watch::new(Account::new(kind, call, sent), is_events, media));
@@ -71,37 +72,17 @@ fn of_body(
     }
 }
 
+/// The same as an event of its own, for streams whose events are named.
+fn error_event(message: &str) -> Bytes {
+    Bytes::from([b"event: error\n", &*error_frame(message)].concat())
+}
+
 /// The one frame that tells an OpenAI client that its stream is broken. No end marker follows: the answer is not whole.
 fn error_frame(message: &str) -> Bytes {
     let error = serde_json::json!({
         "error": {"message": message, "type": "upstream_error", "param": null, "code": "upstream_disconnected"}
     });
     Bytes::from(format!("data: {error}\n\n"))
-}
-
-/// A response that costs nothing, or nothing that can be read from it.
-#[derive(Debug)]
-struct Passing {
-    is_events: bool,
-}
-
-impl ResponseMeter for Passing {
-    fn push(&mut self, piece: Bytes, out: &mut Vec<Bytes>) -> Progress {
-        out.push(piece);
-        Progress::More
-    }
-    fn end(&mut self, _out: &mut Vec<Bytes>) {}
-    fn reading(&mut self, _ending: Ending) -> Reading {
-        Reading::default()
-    }
-    fn broken_tail(&self, message: &str) -> Option<Bytes> {
-        // The cut may be anywhere: an empty line first, to end whatever was begun.
-        let tail = || Bytes::from([b"\n\nevent: error\n", &*error_frame(message)].concat());
-        self.is_events.then(tail)
-    }
-    fn is_stream(&self) -> bool {
-        self.is_events
-    }
 }
 
 #[cfg(test)]
