@@ -1,6 +1,8 @@
-//! Framing on bytes: server-sent events, AWS event streams, JSON text, multipart forms, recordings. Knows no provider and
+//! Framing on bytes: server-sent events, AWS event streams, JSON text, multipart forms, recordings; in `chat` the forms
+//! of conversations. Knows no provider and
 //! no meaning, keeps every byte that it is not told to change, and never fails: what it cannot follow it leaves alone.
 
+pub mod chat;
 pub mod event_stream;
 pub mod json_edit;
 pub mod json_thin;
