@@ -35,6 +35,7 @@ fn event(n: u64) -> Event {
         request: None,
         response: None,
         objects: None,
+        quota: None,
     }
 }
 

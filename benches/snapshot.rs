@@ -129,6 +129,7 @@ fn key_id(n: u64) -> KeyId {
 fn key(n: u64) -> Key {
     Key {
         id: key_id(n),
+        number: 0,
         revision: 1,
         digest: digest(n),
         hint: "sk-ab...xyz".into(),
@@ -151,6 +152,7 @@ fn key(n: u64) -> Key {
         log_response: false,
         policy_id: "".into(),
         is_key_not_hashed: false,
+        membership: None,
     }
 }
 
@@ -186,5 +188,6 @@ fn event(n: u64, keys: u64) -> Event {
         request: None,
         response: None,
         objects: None,
+        quota: None,
     }
 }

@@ -1,6 +1,6 @@
 //! The one record of a request: who, what, how long, how much.
 
-use super::{EventId, KeyId, Money, ObjectChanges, SettingId, UnixMillis, Usage};
+use super::{EventId, KeyId, Money, ObjectChanges, QuotaRule, SettingId, UnixMillis, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -66,6 +66,9 @@ pub struct Event {
     /// Of requests to a provider that keeps objects for the caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objects: Option<Box<ObjectChanges>>,
+    /// The key's quota rule, when it has one: how the cost is taken from its account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<QuotaRule>,
 }
 
 impl Event {

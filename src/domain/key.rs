@@ -1,6 +1,6 @@
 //! A gateway key: what it may call, how fast, and for how much.
 
-use super::{KeyId, Money, SettingId, UnixMillis, Window, duration};
+use super::{GroupId, KeyId, ModelId, Money, QuotaRule, SettingId, UnixMillis, Window, duration};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -69,10 +69,45 @@ impl BudgetMode {
     }
 }
 
+/// What a key may do in the management API.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Role {
+    #[default]
+    User,
+    /// Everything, for everybody.
+    Admin,
+}
+
+impl Role {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Admin => "admin",
+        }
+    }
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::User, Self::Admin].into_iter().find(|r| r.name() == name)
+    }
+}
+
+/// What makes a key a user of the unified API.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Membership {
+    pub email: Option<Box<str>>,
+    pub role: Role,
+    pub group: Option<GroupId>,
+    /// Granted to the key itself, in the order of the grants. Changed by grants only.
+    pub models: Box<[ModelId]>,
+    /// Month quota. `None` = neither quota nor balance is asked for.
+    pub quota: Option<Money>,
+}
+
 /// A stored key. Boxed slices keep a million of them small.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Key {
     pub id: KeyId,
+    /// Counted from 1 in the order of creation, never given twice: the `id` of the management API. 0 before it is stored.
+    pub number: i64,
     /// Grows with every write of this row; an update names the one it read.
     pub revision: i64,
     pub digest: KeyDigest,
@@ -104,9 +139,36 @@ pub struct Key {
     pub policy_id: Box<str>,
     /// Echoed only; the digest is stored either way.
     pub is_key_not_hashed: bool,
+    /// `None` for keys that only the configuration API has touched.
+    pub membership: Option<Box<Membership>>,
 }
 
 impl Key {
+    pub fn role(&self) -> Role {
+        self.membership.as_ref().map_or(Role::User, |m| m.role)
+    }
+    pub fn email(&self) -> Option<&str> {
+        self.membership.as_ref()?.email.as_deref()
+    }
+    pub fn group(&self) -> Option<GroupId> {
+        self.membership.as_ref()?.group
+    }
+    /// Granted to the key itself.
+    pub fn models(&self) -> &[ModelId] {
+        self.membership.as_ref().map_or(&[], |m| &m.models)
+    }
+    pub fn quota(&self) -> Option<Money> {
+        self.membership.as_ref()?.quota
+    }
+    /// The quota rule in the billing month that begins at `month`.
+    pub fn quota_rule(&self, month: UnixMillis) -> Option<QuotaRule> {
+        self.quota().map(|quota| QuotaRule { quota, month })
+    }
+    /// The membership, made when there is none.
+    pub fn member(&mut self) -> &mut Membership {
+        self.membership.get_or_insert_default()
+    }
+
     /// When the key ends by itself; `None` without a ttl (or with a zero one).
     pub fn expires_at(&self) -> Option<UnixMillis> {
         if self.ttl.is_empty() {
@@ -116,7 +178,7 @@ impl Key {
         Some(self.created_at.plus(ttl))
     }
     /// Whether any rule of this key depends on what requests cost.
-    pub const fn has_budget(&self) -> bool {
-        self.total_budget.is_some() || self.window_budget.is_some()
+    pub fn has_budget(&self) -> bool {
+        self.total_budget.is_some() || self.window_budget.is_some() || self.quota().is_some()
     }
 }

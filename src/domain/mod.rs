@@ -1,12 +1,14 @@
 //! The words of the business: ids, money, tokens, windows, keys, settings, events.
 //! Plain values only; nothing here knows a clock, a socket, a store or a provider.
 
+pub mod account;
 pub mod address;
 pub mod custom_provider;
 pub mod duration;
 pub mod event;
 pub mod ids;
 pub mod key;
+pub mod model;
 pub mod money;
 pub mod object;
 pub mod secret;
@@ -15,11 +17,13 @@ pub mod time;
 pub mod usage;
 pub mod window;
 
+pub use account::{Account, QuotaRule};
 pub use address::Network;
 pub use custom_provider::{CustomProvider, CustomRoute};
 pub use event::{Event, EventFlag};
 pub use ids::{CustomProviderId, EventId, KeyId, SettingId};
-pub use key::{AllowedPath, BudgetMode, Key, KeyDigest, RateLimit, SpendLimit};
+pub use key::{AllowedPath, BudgetMode, Key, KeyDigest, Membership, RateLimit, Role, SpendLimit};
+pub use model::{GrantId, Group, GroupId, Model, ModelId};
 pub use money::{Money, Rate};
 pub use object::{MadeObject, ObjectChanges, StoredObject};
 pub use secret::Secret;

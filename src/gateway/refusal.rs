@@ -128,5 +128,6 @@ fn note(g: &Gateway, session: &Session, arrival: &Arrival, who: Who<'_>, error: 
         request: None,
         response: None,
         objects: None,
+        quota: None,
     });
 }

@@ -64,6 +64,7 @@ pub(super) fn opening(
         request: None,
         response: None,
         objects: None,
+        quota: None,
     }
 }
 

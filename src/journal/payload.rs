@@ -176,6 +176,7 @@ pub(super) fn read(payload: &[u8]) -> Result<Event, Unreadable> {
         return Err(Unreadable);
     }
     Ok(Event {
+        quota: None,
         id,
         created_at,
         key_id,

@@ -176,6 +176,7 @@ mod tests {
             request: None,
             response: None,
             objects: None,
+            quota: None,
         }
     }
 

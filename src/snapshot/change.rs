@@ -1,6 +1,6 @@
 //! What the change feed says and a snapshot takes in.
 
-use crate::domain::{CustomProvider, Key, KeyDigest, KeyId, Setting};
+use crate::domain::{CustomProvider, Group, GroupId, Key, KeyDigest, KeyId, Model, ModelId, Setting};
 
 /// One changed row of configuration.
 #[derive(Clone, Debug)]
@@ -9,6 +9,10 @@ pub enum Change {
     KeyGone { id: KeyId, digest: KeyDigest },
     Setting(Box<Setting>),
     CustomProvider(Box<CustomProvider>),
+    Model(Box<Model>),
+    ModelGone(ModelId),
+    Group(Box<Group>),
+    GroupGone(GroupId),
 }
 
 /// What changed after a point, in order. Ask again with `position`.

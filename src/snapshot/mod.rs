@@ -1,14 +1,17 @@
-//! The immutable picture of keys, settings, custom providers and their lookups that every request reads without a lock or a query.
+//! The immutable picture of keys, settings, custom providers, models and groups that every request reads without a lock
+//! or a query.
 //!
 //! A new picture shares everything that did not change with the one before, so one changed key costs microseconds
 //! however many keys there are. It never knows where changes come from: `store::loader` feeds it.
 
 mod change;
+mod models;
 mod shelf;
 #[cfg(test)]
 mod tests;
 
 pub use change::{Change, Changes};
+pub use models::Models;
 
 use crate::domain::{Key, KeyDigest, Setting, SettingId};
 use crate::providers::Handle;
@@ -26,6 +29,8 @@ pub struct Snapshot {
     uses: Shelf<SettingUse>,
     /// By name, ready to serve. There are few of them: a change copies the map.
     custom: Arc<HashMap<Box<str>, Handle>>,
+    /// Few, as the custom providers.
+    models: Arc<Models>,
 }
 
 /// By how many keys a setting is used.
@@ -45,6 +50,10 @@ impl Snapshot {
     /// The custom provider with this name, in lower case.
     pub fn custom_provider(&self, name: &str) -> Option<&Handle> {
         self.custom.get(name)
+    }
+    /// Models of the unified API and the groups that they are granted to.
+    pub fn models(&self) -> &Models {
+        &self.models
     }
     /// How many keys there are, revoked ones included.
     pub const fn keys(&self) -> usize {
@@ -91,6 +100,10 @@ impl Snapshot {
                     let (name, made) = (row.name.clone(), Custom::new(&row));
                     Arc::make_mut(&mut self.custom).insert(name, Arc::new(made));
                 }
+                Change::Model(row) => Arc::make_mut(&mut self.models).put(Arc::from(row)),
+                Change::ModelGone(id) => Arc::make_mut(&mut self.models).remove(id),
+                Change::Group(group) => Arc::make_mut(&mut self.models).put_group(Arc::from(group)),
+                Change::GroupGone(id) => Arc::make_mut(&mut self.models).remove_group(id),
                 // The same raw key may live on under another id, made after this one was deleted.
                 Change::KeyGone { id, digest } => {
                     let before = self.keys.get(&digest).filter(|key| key.id == id).cloned();

@@ -16,6 +16,7 @@ fn digest(seed: u64) -> KeyDigest {
 
 fn key_with(digest: KeyDigest, id: u128, revision: i64) -> Key {
     Key {
+        number: 0,
         id: KeyId::from_uuid(Uuid::from_u128(id)),
         revision,
         digest,
@@ -39,6 +40,7 @@ fn key_with(digest: KeyDigest, id: u128, revision: i64) -> Key {
         log_response: false,
         policy_id: "".into(),
         is_key_not_hashed: false,
+        membership: None,
     }
 }
 

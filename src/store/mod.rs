@@ -13,7 +13,8 @@ mod suite;
 pub use crate::snapshot::{Change, Changes};
 
 use crate::domain::{
-    CustomProvider, CustomProviderId, Event, EventFlag, Key, KeyId, Money, Setting, SettingId, StoredObject, UnixMillis,
+    Account, CustomProvider, CustomProviderId, Event, EventFlag, GrantId, Group, GroupId, Key, KeyDigest, KeyId, Model,
+    ModelId, Money, Role, Setting, SettingId, StoredObject, UnixMillis,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -24,8 +25,8 @@ pub enum StoreError {
     /// Another key has the same digest.
     #[error("a key with this value exists already")]
     DuplicateKey,
-    /// Another custom provider has the same name.
-    #[error("a custom provider with this name exists already")]
+    /// Another row of its kind (custom provider, model, group) has the same name.
+    #[error("one with this name exists already")]
     DuplicateName,
     #[error("no such row")]
     NotFound,
@@ -79,9 +80,39 @@ pub struct KeyFilter {
     /// Case-insensitive part of the name, taken literally.
     pub name: Option<String>,
     pub revoked: Option<bool>,
-    /// By creation time, then id.
+    /// Case-insensitive part of the name or the email, taken literally.
+    pub text: Option<String>,
+    /// The whole name, as it is written.
+    pub exact_name: Option<String>,
+    /// The key belongs to this group; `Some(None)` = to none.
+    pub group: Option<Option<GroupId>>,
+    pub role: Option<Role>,
+    pub sort: KeySort,
     pub order: Order,
     pub paging: Paging,
+}
+
+/// By what keys are listed; ties are broken by number, then id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum KeySort {
+    #[default]
+    Created,
+    Number,
+    Name,
+    /// All-time spend.
+    Total,
+    /// Used of the quota in the month that begins then.
+    Month(UnixMillis),
+    Quota,
+    Balance,
+    Updated,
+}
+
+/// A key's account and all-time spend, as the ledger has them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Books {
+    pub account: Account,
+    pub total: Money,
 }
 
 #[async_trait]
@@ -99,6 +130,126 @@ pub trait KeyStore: Send + Sync {
     async fn delete_key(&self, id: KeyId) -> Result<()>;
     async fn key(&self, id: KeyId) -> Result<Option<Key>>;
     async fn list_keys(&self, filter: &KeyFilter) -> Result<Page<Key>>;
+    /// As [`Self::key`], by [`Key::number`].
+    async fn key_numbered(&self, number: i64) -> Result<Option<Key>>;
+    /// As [`Self::key`], by digest.
+    async fn key_with_digest(&self, digest: &KeyDigest) -> Result<Option<Key>>;
+    /// Gives the key another secret: from now on only the new one is known. `revision` as in [`Self::update_key`].
+    async fn replace_digest(
+        &self,
+        id: KeyId,
+        revision: i64,
+        digest: KeyDigest,
+        hint: &str,
+        at: UnixMillis,
+    ) -> Result<()>;
+    /// Adds to the balance (never negative amounts) and returns the account after it.
+    async fn credit(&self, id: KeyId, amount: Money) -> Result<Account>;
+    /// Of each of these keys that has ever spent or been credited.
+    async fn books(&self, ids: &[KeyId]) -> Result<Vec<(KeyId, Books)>>;
+    /// All accounts, from which counters are rebuilt.
+    async fn accounts(&self) -> Result<Vec<(KeyId, Account)>>;
+}
+
+/// All filters that are present must match; none = all.
+#[derive(Clone, Debug, Default)]
+pub struct ModelFilter {
+    /// Case-insensitive part of the name, taken literally.
+    pub name: Option<String>,
+    pub provider: Option<String>,
+    /// By id.
+    pub order: Order,
+    pub paging: Paging,
+}
+
+/// Who is granted a model.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Grantee {
+    Key(KeyId),
+    Group(GroupId),
+}
+
+/// What is to be done about a grant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GrantAction {
+    /// Grant what is not, revoke what is.
+    Toggle,
+    Bind,
+    Unbind,
+}
+
+/// How it is afterwards.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Granted {
+    /// It is there, whoever made it.
+    Yes,
+    No,
+}
+
+/// One grant with what lists show of both sides.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Grant {
+    pub id: GrantId,
+    /// Number of the key or id of the group.
+    pub grantee: i64,
+    pub grantee_name: Box<str>,
+    pub created_at: UnixMillis,
+    pub model: Model,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GranteeKind {
+    Key,
+    Group,
+}
+
+/// All filters that are present must match.
+#[derive(Clone, Debug)]
+pub struct GrantFilter {
+    pub kind: GranteeKind,
+    /// Number of the key or id of the group.
+    pub grantee: Option<i64>,
+    pub model: Option<ModelId>,
+    /// Case-insensitive part of the grantee's or the model's name, taken literally.
+    pub text: Option<String>,
+    pub paging: Paging,
+}
+
+/// What a store gets that has never been used.
+#[derive(Clone, Debug)]
+pub struct FirstModels {
+    pub group: Group,
+    /// All granted to the group.
+    pub models: Vec<Model>,
+}
+
+#[async_trait]
+pub trait ModelStore: Send + Sync {
+    /// Once in the life of a store: writes them unless that was done before, whatever has become of them since. The
+    /// group gets id 1. Whether it was done now.
+    async fn seed_models(&self, first: &FirstModels) -> Result<bool>;
+    /// Chooses the id. A name that exists is [`StoreError::DuplicateName`].
+    async fn insert_model(&self, model: &Model) -> Result<ModelId>;
+    /// Replaces everything but id and creation time; otherwise as [`KeyStore::update_key`].
+    async fn update_model(&self, model: &Model) -> Result<()>;
+    /// With all its grants.
+    async fn delete_model(&self, id: ModelId) -> Result<()>;
+    async fn model(&self, id: ModelId) -> Result<Option<Model>>;
+    async fn model_named(&self, name: &str) -> Result<Option<Model>>;
+    async fn list_models(&self, filter: &ModelFilter) -> Result<Page<Model>>;
+    /// As [`Self::insert_model`]; without grants.
+    async fn insert_group(&self, group: &Group) -> Result<GroupId>;
+    /// Name and code; otherwise as [`KeyStore::update_key`]. Grants stay.
+    async fn update_group(&self, group: &Group) -> Result<()>;
+    /// With its grants; its keys belong to no group then.
+    async fn delete_group(&self, id: GroupId) -> Result<()>;
+    async fn group(&self, id: GroupId) -> Result<Option<Group>>;
+    /// `name`: case-insensitive part of it. By id, ascending.
+    async fn list_groups(&self, name: Option<&str>, paging: Paging) -> Result<Page<Group>>;
+    /// [`StoreError::NotFound`] when either side is unknown. Two callers at once end as if one came after the other.
+    async fn grant(&self, grantee: Grantee, model: ModelId, action: GrantAction, at: UnixMillis) -> Result<Granted>;
+    /// By id, ascending.
+    async fn list_grants(&self, filter: &GrantFilter) -> Result<Page<Grant>>;
 }
 
 #[async_trait]
@@ -280,7 +431,9 @@ pub trait ObjectStore: Send + Sync {
 
 /// Everything a store is.
 #[async_trait]
-pub trait Store: KeyStore + SettingStore + CustomProviderStore + EventStore + ObjectStore + ChangeFeed {
+pub trait Store:
+    KeyStore + SettingStore + CustomProviderStore + ModelStore + EventStore + ObjectStore + ChangeFeed
+{
     /// Answers a trivial query; for readiness.
     async fn ping(&self) -> Result<()>;
     /// The schema's version after migrations.

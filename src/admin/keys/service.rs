@@ -96,6 +96,7 @@ pub(super) async fn find(state: &AdminState, search: Search) -> Result<Page<Key>
         revoked: search.revoked,
         order: search.order,
         paging: search.paging,
+        ..KeyFilter::default()
     };
     state.store.list_keys(&filter).await
 }
@@ -104,6 +105,7 @@ fn fresh(checked: &Checked, now: UnixMillis) -> Key {
     let raw = checked.draft.key.as_ref().map(|key| key.expose()).unwrap_or_default();
     let mut key = Key {
         id: KeyId::from_uuid(Uuid::new_v4()),
+        number: 0,
         revision: 0,
         digest: digest(raw.as_bytes()),
         hint: hint(raw).into(),
@@ -126,6 +128,7 @@ fn fresh(checked: &Checked, now: UnixMillis) -> Key {
         log_response: false,
         policy_id: "".into(),
         is_key_not_hashed: checked.draft.is_key_not_hashed.unwrap_or(false),
+        membership: None,
     };
     checked.apply(&mut key);
     key

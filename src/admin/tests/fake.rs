@@ -107,6 +107,71 @@ impl KeyStore for FakeStore {
         }
         Ok(paged(rows, filter.paging))
     }
+    async fn key_numbered(&self, number: i64) -> Result<Option<Key>> {
+        Ok(self.keys.lock().iter().find(|k| k.number == number).cloned())
+    }
+    async fn key_with_digest(&self, digest: &KeyDigest) -> Result<Option<Key>> {
+        Ok(self.keys.lock().iter().find(|k| k.digest == *digest).cloned())
+    }
+    async fn replace_digest(&self, _: KeyId, _: i64, _: KeyDigest, _: &str, _: UnixMillis) -> Result<()> {
+        Err(StoreError::NotFound)
+    }
+    async fn credit(&self, _: KeyId, _: Money) -> Result<Account> {
+        Err(StoreError::NotFound)
+    }
+    async fn books(&self, _: &[KeyId]) -> Result<Vec<(KeyId, Books)>> {
+        Ok(Vec::new())
+    }
+    async fn accounts(&self) -> Result<Vec<(KeyId, Account)>> {
+        Ok(Vec::new())
+    }
+}
+
+/// Nothing of the unified API is asked of this store.
+#[async_trait]
+impl ModelStore for FakeStore {
+    async fn seed_models(&self, _: &FirstModels) -> Result<bool> {
+        Err(StoreError::NotFound)
+    }
+    async fn insert_model(&self, _: &Model) -> Result<ModelId> {
+        Err(StoreError::NotFound)
+    }
+    async fn update_model(&self, _: &Model) -> Result<()> {
+        Err(StoreError::NotFound)
+    }
+    async fn delete_model(&self, _: ModelId) -> Result<()> {
+        Err(StoreError::NotFound)
+    }
+    async fn model(&self, _: ModelId) -> Result<Option<Model>> {
+        Err(StoreError::NotFound)
+    }
+    async fn model_named(&self, _: &str) -> Result<Option<Model>> {
+        Err(StoreError::NotFound)
+    }
+    async fn list_models(&self, _: &ModelFilter) -> Result<Page<Model>> {
+        Err(StoreError::NotFound)
+    }
+    async fn insert_group(&self, _: &Group) -> Result<GroupId> {
+        Err(StoreError::NotFound)
+    }
+    async fn update_group(&self, _: &Group) -> Result<()> {
+        Err(StoreError::NotFound)
+    }
+    async fn delete_group(&self, _: GroupId) -> Result<()> {
+        Err(StoreError::NotFound)
+    }
+    async fn group(&self, _: GroupId) -> Result<Option<Group>> {
+        Err(StoreError::NotFound)
+    }
+    async fn list_groups(&self, _: Option<&str>, _: Paging) -> Result<Page<Group>> {
+        Err(StoreError::NotFound)
+    }
+    async fn grant(&self, _: Grantee, _: ModelId, _: GrantAction, _: UnixMillis) -> Result<Granted> {
+        Err(StoreError::NotFound)
+    }
+    async fn list_grants(&self, _: &GrantFilter) -> Result<Page<Grant>> {
+        Err(StoreError::NotFound)
+    }
 }
 
 #[async_trait]

@@ -208,5 +208,6 @@ pub(super) fn event(key: KeyId, at: i64) -> Event {
         request: None,
         response: None,
         objects: None,
+        quota: None,
     }
 }

@@ -51,6 +51,7 @@ fn opened(n: u64) -> Event {
         request: None,
         response: None,
         objects: None,
+        quota: None,
     }
 }
 

@@ -67,6 +67,7 @@ fn events() -> impl Strategy<Value = Event> {
                 .map(|n| serde_json::from_value(all[n].into()).unwrap())
                 .collect();
             Event {
+                quota: None,
                 id: EventId::from_uuid(Uuid::from_u128(id)),
                 created_at: UnixMillis(at),
                 key_id: key.map(|k| KeyId::from_uuid(Uuid::from_u128(k))),

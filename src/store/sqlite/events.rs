@@ -170,6 +170,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
         request: columns.json_or_null()?,
         response: columns.json_or_null()?,
         objects: None,
+        quota: None,
     })
 }
 

@@ -4,8 +4,10 @@ use super::changes::{self, Kind};
 use super::filter::{Conditions, page};
 use super::row::{Columns, folded, json_text, stored};
 use super::{Result, SqliteStore, StoreError};
-use crate::domain::{BudgetMode, Key, KeyDigest, KeyId, Money, RateLimit, SettingId, SpendLimit, UnixMillis, Window};
-use crate::store::{KeyFilter, KeyStore, Order, Page};
+use crate::domain::{
+    Account, BudgetMode, Key, KeyDigest, KeyId, Money, RateLimit, SettingId, SpendLimit, UnixMillis, Window,
+};
+use crate::store::{Books, KeyFilter, KeyStore, Order, Page};
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Row, Transaction, named_params};
 
@@ -82,6 +84,25 @@ impl KeyStore for SqliteStore {
     async fn list_keys(&self, filter: &KeyFilter) -> Result<Page<Key>> {
         let filter = filter.clone();
         self.scan(move |tx| list(tx, &filter)).await
+    }
+
+    async fn key_numbered(&self, _number: i64) -> Result<Option<Key>> {
+        Err(StoreError::NotFound)
+    }
+    async fn key_with_digest(&self, _digest: &KeyDigest) -> Result<Option<Key>> {
+        Err(StoreError::NotFound)
+    }
+    async fn replace_digest(&self, _: KeyId, _: i64, _: KeyDigest, _: &str, _: UnixMillis) -> Result<()> {
+        Err(StoreError::NotFound)
+    }
+    async fn credit(&self, _id: KeyId, _amount: Money) -> Result<Account> {
+        Err(StoreError::NotFound)
+    }
+    async fn books(&self, _ids: &[KeyId]) -> Result<Vec<(KeyId, Books)>> {
+        Err(StoreError::NotFound)
+    }
+    async fn accounts(&self) -> Result<Vec<(KeyId, Account)>> {
+        Err(StoreError::NotFound)
     }
 }
 
@@ -185,6 +206,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Key> {
 pub(super) fn take(columns: &mut Columns<'_, '_>) -> rusqlite::Result<Key> {
     let mut key = Key {
         id: KeyId::from_uuid(columns.uuid()?),
+        number: 0,
         revision: columns.take()?,
         digest: KeyDigest::from_bytes(columns.take()?),
         hint: columns.take()?,
@@ -207,6 +229,7 @@ pub(super) fn take(columns: &mut Columns<'_, '_>) -> rusqlite::Result<Key> {
         log_response: false,
         policy_id: Box::default(),
         is_key_not_hashed: false,
+        membership: None,
     };
     let rate: (Option<i64>, _) = (columns.take()?, columns.named_or_null("window", Window::parse)?);
     if let (Some(limit), Some(window)) = rate {

@@ -10,6 +10,7 @@ mod events;
 mod filter;
 mod keys;
 mod lane;
+mod models;
 mod objects;
 mod report;
 mod retention;

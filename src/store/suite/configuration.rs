@@ -31,6 +31,7 @@ fn names(changes: &[Change]) -> Vec<String> {
         Change::KeyGone { id, .. } => format!("gone {id}"),
         Change::Setting(setting) => format!("setting {} r{}", setting.id, setting.revision),
         Change::CustomProvider(provider) => format!("custom {} r{}", provider.id, provider.revision),
+        other => format!("{other:?}"),
     };
     changes.iter().map(name).collect()
 }

@@ -36,6 +36,7 @@ pub(crate) fn digest(n: u64) -> KeyDigest {
 pub(crate) fn key(n: u64, change: impl FnOnce(&mut Key)) -> Key {
     let mut key = Key {
         id: key_id(n),
+        number: 0,
         revision: 1,
         digest: digest(n),
         hint: "sk-ab...xyz".into(),
@@ -62,6 +63,7 @@ pub(crate) fn key(n: u64, change: impl FnOnce(&mut Key)) -> Key {
         log_response: false,
         policy_id: "p1".into(),
         is_key_not_hashed: true,
+        membership: None,
     };
     change(&mut key);
     key
@@ -156,6 +158,7 @@ pub(crate) fn event(n: u64, at: UnixMillis, change: impl FnOnce(&mut Event)) -> 
         request: None,
         response: None,
         objects: None,
+        quota: None,
     };
     change(&mut event);
     event
