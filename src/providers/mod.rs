@@ -2,6 +2,7 @@
 
 use crate::domain::{MadeObject, Secret, Setting, UnixMillis, Usage};
 use crate::metering::ModelLimits;
+use crate::wire::chat::{Format, Target};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::borrow::Cow;
@@ -10,8 +11,11 @@ use std::sync::{Arc, LazyLock};
 
 pub mod anthropic;
 pub mod azure;
+pub mod backend;
 mod base_url;
 pub mod bedrock;
+mod claude;
+mod compatible;
 pub mod custom;
 pub mod deepinfra;
 mod kept;
@@ -216,6 +220,20 @@ pub struct IncompleteSetting {
     pub entry: &'static str,
 }
 
+/// Where and in which form a provider takes a conversation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ChatRoute {
+    pub format: Format,
+    /// As [`Provider::endpoint`] takes it.
+    pub path: String,
+}
+
+impl ChatRoute {
+    pub fn new(format: Format, path: impl Into<String>) -> Self {
+        Self { format, path: path.into() }
+    }
+}
+
 pub trait Provider: Send + Sync + fmt::Debug {
     /// Lower-case name: path segment, setting's `provider`, event's `provider`, price table.
     fn name(&self) -> &str;
@@ -277,6 +295,15 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// The setting has no credential: the host's own are to be kept at hand.
     fn is_ambient(&self, _setting: &Setting) -> bool {
         false
+    }
+    /// How it is asked for a conversation with this model: in the client's own form where the provider speaks that.
+    /// `None` = it has no conversations that could be translated.
+    fn chat(&self, _client: Format, _model: &str, _stream: bool) -> Option<ChatRoute> {
+        None
+    }
+    /// What this model can, as far as its name tells.
+    fn target(&self, model: &str) -> Target {
+        Target { model: model.into(), ..Target::default() }
     }
     /// The names that the price table may know a model by, best first, until one is taken (`true`).
     fn price_names(&self, model: &str, _setting: &Setting, take: &mut dyn FnMut(&str) -> bool) {
