@@ -20,8 +20,10 @@ pub use base_url::BaseUrl;
 pub use environment::Environment;
 pub use example::example;
 pub use mistake::{Mistake, Mistakes};
-pub use sections::{Admin, Debug, Events, Ledger, Limits, Pricing, Provider, Proxy, Security, Store, Telemetry};
-pub use value::{ByteSize, Durability, Unpriced};
+pub use sections::{
+    Admin, Debug, Events, Ledger, Limits, Pricing, Provider, Proxy, Security, Single, Store, Telemetry, Unified,
+};
+pub use value::{ByteSize, Durability, Region, Unpriced, UnsupportedParams};
 
 use crate::domain::Secret;
 use reader::Reader;
@@ -37,6 +39,8 @@ const DOTENV_FILE: &str = ".env";
 pub struct Config {
     pub proxy: Proxy,
     pub admin: Admin,
+    pub single: Single,
+    pub unified: Unified,
     pub store: Store,
     pub security: Security,
     pub limits: Limits,

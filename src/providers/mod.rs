@@ -30,7 +30,7 @@ mod sums;
 pub mod vllm;
 
 pub use base_url::base_url;
-pub use price::price;
+pub use price::{price, row_price};
 
 /// The error shapes clients understand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +41,8 @@ pub enum Dialect {
     Anthropic,
     /// `{"message":...}` and the header `x-amzn-errortype`
     Aws,
+    /// `{"success":false,"data":text,"error":{message,type,code,param}}`, of the unified API
+    Unified,
 }
 
 /// Which entries a setting of a provider has.
@@ -397,8 +399,20 @@ pub trait ResponseMeter: Send {
     }
     /// What to append to a stream that broke after its head was sent, so that no client takes it for whole.
     fn broken_tail(&self, message: &str) -> Option<Bytes>;
+    /// As [`Self::broken_tail`], for what can be said once only.
+    fn last_words(&mut self, message: &str) -> Option<Bytes> {
+        self.broken_tail(message)
+    }
+    /// The body is held until it is whole, up to so many bytes, whatever its type. `None` = as its type says.
+    fn held_whole(&self) -> Option<usize> {
+        None
+    }
     /// The body is a sequence of events: it goes on as it comes, without a length of its own.
     fn is_stream(&self) -> bool;
+    /// The status that the client gets; known once the body is, where it is held.
+    fn status(&self, upstream: u16) -> u16 {
+        upstream
+    }
     /// Changes the head that the client gets, where the body that follows is another than the upstream's.
     fn head(&self, _headers: &mut HeaderMap) {}
 }

@@ -18,11 +18,13 @@ mod converse;
 mod gemini;
 mod ollama;
 mod openai;
+mod pending;
 mod request;
 mod responses;
 mod target;
 
 pub use answer::{Answer, Collector, Event, Failure, FailureKind, Stop, Tokens};
+pub use pending::{AnswerTool, anthropic_error, echo, openai_error};
 pub use request::{
     CacheMark, Citation, Effort, Message, OutputFormat, Part, Reasoning, Request, Role, Source, Text, Tool, ToolCall,
     ToolChoice,
