@@ -31,35 +31,21 @@ pub(super) fn target(model: &str) -> Option<Target> {
 /// host puts before and behind.
 fn version(model: &str) -> Option<(u32, u32)> {
     let (_, rest) = model.split_once("claude")?;
-    let numbers: Vec<u32> = rest
-        .split(['-', '.', ':', '@', '/'])
-        .map(|word| word.trim_start_matches('v'))
-        .filter(|word| word.len() <= 2)
-        .map_while_number();
+    let mut numbers = Vec::new();
+    for word in rest.split(['-', '.', ':', '@', '/']) {
+        let word = word.strip_prefix('v').unwrap_or(word);
+        match word.parse::<u32>().ok().filter(|_| word.len() <= 2) {
+            Some(number) => numbers.push(number),
+            // Only the first run of numbers is the version; dates and what a host adds come after it.
+            None if !numbers.is_empty() => break,
+            None => {}
+        }
+    }
     Some(match numbers.as_slice() {
         [] => (1, 0),
         [major] => (*major, 0),
         [major, minor, ..] => (*major, *minor),
     })
-}
-
-/// The first run of whole numbers among the words.
-trait FirstNumbers<'a> {
-    fn map_while_number(self) -> Vec<u32>;
-}
-
-impl<'a, I: Iterator<Item = &'a str>> FirstNumbers<'a> for I {
-    fn map_while_number(self) -> Vec<u32> {
-        let mut found = Vec::new();
-        for word in self {
-            match word.parse() {
-                Ok(number) => found.push(number),
-                Err(_) if found.is_empty() => {}
-                Err(_) => break,
-            }
-        }
-        found
-    }
 }
 
 #[cfg(test)]
