@@ -85,7 +85,14 @@ impl MemoryCounters {
 
     /// What the ledger says of a key's quota and balance; replaces what was counted.
     pub fn seed_account(&self, key: KeyId, account: Account) {
-        self.keys(key, |keys| keys.accounts.insert(key, account));
+        self.keys(key, |keys| {
+            // One that nothing has happened to is what every key has.
+            if account == Account::default() {
+                keys.accounts.remove(&key);
+            } else {
+                keys.accounts.insert(key, account);
+            }
+        });
     }
 
     /// What the ledger says a key has spent in the window that began at `start`; replaces what was counted.
@@ -266,6 +273,9 @@ impl Counters for MemoryCounters {
     }
 
     fn credit(&self, key: KeyId, amount: Money) {
+        if amount <= Money::ZERO {
+            return;
+        }
         self.keys(key, |keys| {
             let balance = &mut keys.accounts.entry(key).or_default().balance;
             *balance = balance.saturating_add(amount);
