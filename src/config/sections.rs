@@ -5,7 +5,7 @@ use super::declare::{Key, Section, section};
 use super::reader::Reader;
 use super::value::{ByteSize, Durability, Region, Unpriced, UnsupportedParams, Value};
 use super::{Config, Providers};
-use crate::domain::{BudgetMode, Network, Secret};
+use crate::domain::{BillingZone, BudgetMode, Network, Secret};
 use crate::telemetry::{LogFormat, LogLevel};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -133,6 +133,8 @@ section! {
         /// reserve: also count what requests in flight are expected to cost.
         /// strict: admit only what cannot overspend.
         budget_mode: BudgetMode = "reserve";
+        /// Time zone (IANA name) whose months month quotas are counted in.
+        billing_timezone: BillingZone = "UTC", also "BILLING_TIMEZONE";
     }
 }
 

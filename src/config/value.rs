@@ -2,7 +2,7 @@
 //! never repeats the value; whether it may be shown is the caller's decision.
 
 use super::declare::Form;
-use crate::domain::{BudgetMode, Network, Secret, duration};
+use crate::domain::{BillingZone, BudgetMode, Network, Secret, duration};
 use crate::telemetry::{LogFormat, LogLevel};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -101,6 +101,14 @@ impl Value for SocketAddr {
         text(raw)
             .and_then(|t| t.parse().ok())
             .ok_or_else(|| "is not an address with a port such as \"127.0.0.1:8001\" or \"[::]:8001\"".to_owned())
+    }
+}
+
+impl Value for BillingZone {
+    fn read(raw: &Raw) -> Result<Self, Fault> {
+        text(raw)
+            .and_then(Self::parse)
+            .ok_or_else(|| "is not a time zone of the IANA database such as \"UTC\" or \"Asia/Shanghai\"".to_owned())
     }
 }
 
