@@ -12,6 +12,7 @@ mod read_blocks;
 mod read_request;
 mod stream_reader;
 mod stream_writer;
+mod write_cache;
 mod write_fields;
 mod write_request;
 mod write_tools;

@@ -20,6 +20,21 @@ pub const fn aws_error(failure: &Failure) -> (u16, &'static str) {
     }
 }
 
+/// The exception of a stream that has begun. Streams have fewer of them, and of one that they do not have, clients of
+/// the AWS SDKs see neither class nor message: the nearest stands in.
+pub(super) const fn stream_error(failure: &Failure) -> &'static str {
+    match failure.kind {
+        FailureKind::BadRequest | FailureKind::TooLarge | FailureKind::Billing | FailureKind::NotFound => {
+            "validationException"
+        }
+        FailureKind::Rate => "throttlingException",
+        FailureKind::Timeout => "modelStreamErrorException",
+        FailureKind::Overloaded => "serviceUnavailableException",
+        // A credential that was good when the stream began is not the client's fault.
+        FailureKind::Auth | FailureKind::Permission | FailureKind::Server => "internalServerException",
+    }
+}
+
 /// By the class of the exception, however it is cased; `None` if it is not known.
 pub(super) fn kind_of(class: &str) -> Option<FailureKind> {
     // `namespace#Class` or `Class:url`.

@@ -130,11 +130,16 @@ pub(super) struct Foreign(pub(super) Vec<String>);
 
 impl Foreign {
     pub(super) fn note(&mut self, field: &Field<'_>) {
+        self.note_as(field, &field.path);
+    }
+
+    /// By a shorter name than its place: that of a member which many blocks have.
+    pub(super) fn note_as(&mut self, field: &Field<'_>, name: &str) {
         if field.is_void() || self.0.len() >= FOREIGN {
             return;
         }
         let fits = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-') { c } else { '_' };
-        let name: String = field.path.chars().map(fits).take(NAME).collect();
+        let name: String = name.chars().map(fits).take(NAME).collect();
         if !name.is_empty() && !self.0.contains(&name) {
             self.0.push(name);
         }

@@ -1,12 +1,12 @@
 //! The blocks of a client's messages.
 
-use super::field::Field;
+use super::field::{Field, Foreign};
 use super::media;
 use crate::wire::chat::BadRequest;
 use crate::wire::chat::request::{CacheMark, Part, Source, ToolCall};
 
 /// Blocks of a message, or of a tool's result.
-pub(super) fn parts(content: &Field<'_>) -> Result<Vec<Part>, BadRequest> {
+pub(super) fn parts(content: &Field<'_>, foreign: &mut Foreign) -> Result<Vec<Part>, BadRequest> {
     let mut parts: Vec<Part> = Vec::new();
     for block in content.list()? {
         let (kind, value) = block.only_member()?;
@@ -17,21 +17,23 @@ pub(super) fn parts(content: &Field<'_>) -> Result<Vec<Part>, BadRequest> {
                     *place = Some(cache_mark(&value)?);
                 }
             }
-            _ => parts.push(part(&kind, &value)?),
+            _ => parts.push(part(&kind, &value, foreign)?),
         }
     }
     Ok(parts)
 }
 
-fn part(kind: &str, value: &Field<'_>) -> Result<Part, BadRequest> {
+fn part(kind: &str, value: &Field<'_>, foreign: &mut Foreign) -> Result<Part, BadRequest> {
     Ok(match kind {
         "text" => Part::text(value.text()?),
         "image" => image(value)?,
-        "document" => document(value)?,
+        "document" => document(value, foreign)?,
         "audio" => {
             let format = value.needed("format")?.text()?;
             Part::Audio { format, data: bytes(&value.needed("source")?)? }
         }
+        // Of tools that the provider runs itself.
+        "toolUse" | "toolResult" if value.member("type")?.is_some() => return Err(value.unsupported()),
         "toolUse" => Part::ToolCall(ToolCall {
             id: value.needed("toolUseId")?.text()?,
             name: value.needed("name")?.text()?,
@@ -44,7 +46,7 @@ fn part(kind: &str, value: &Field<'_>) -> Result<Part, BadRequest> {
             let content = value.member("content")?;
             Part::ToolResult {
                 id: value.needed("toolUseId")?.text()?,
-                parts: content.map_or_else(|| Ok(Vec::new()), |content| results(&content))?,
+                parts: content.map_or_else(|| Ok(Vec::new()), |content| results(&content, foreign))?,
                 is_error: status.as_deref() == Some("error"),
                 cache: None,
             }
@@ -65,13 +67,13 @@ fn part(kind: &str, value: &Field<'_>) -> Result<Part, BadRequest> {
 }
 
 /// What a tool came back with.
-fn results(content: &Field<'_>) -> Result<Vec<Part>, BadRequest> {
+fn results(content: &Field<'_>, foreign: &mut Foreign) -> Result<Vec<Part>, BadRequest> {
     let mut parts = Vec::new();
     for block in content.list()? {
         let (kind, value) = block.only_member()?;
         parts.push(match kind.as_str() {
             "json" => Part::text(value.raw().get()),
-            "text" | "image" | "document" | "searchResult" => part(&kind, &value)?,
+            "text" | "image" | "document" | "searchResult" => part(&kind, &value, foreign)?,
             _ => return Err(value.unsupported()),
         });
     }
@@ -85,7 +87,12 @@ fn image(value: &Field<'_>) -> Result<Part, BadRequest> {
     Ok(Part::Image { source: Source::Data { media_type: format!("image/{format}"), data }, cache: None })
 }
 
-fn document(value: &Field<'_>) -> Result<Part, BadRequest> {
+fn document(value: &Field<'_>, foreign: &mut Foreign) -> Result<Part, BadRequest> {
+    for (name, value) in value.members()? {
+        if matches!(name.as_str(), "context" | "citations") {
+            foreign.note_as(&value, &format!("document.{name}"));
+        }
+    }
     let name = value.member("name")?.map(|name| name.text()).transpose()?;
     let format = value.member("format")?.map(|format| format.text()).transpose()?.unwrap_or_else(|| "txt".to_owned());
     let source = value.needed("source")?;

@@ -68,7 +68,7 @@ impl Reading {
                 }
                 _ => return Err(role.wrong("must be user or assistant.")),
             };
-            self.request.messages.push(Message { role, parts: read_blocks::parts(&content)? });
+            self.request.messages.push(Message { role, parts: read_blocks::parts(&content, &mut self.foreign)? });
         }
         Ok(())
     }
@@ -197,8 +197,17 @@ impl Reading {
             "disabled" => Reasoning::Off,
             "enabled" => Reasoning::Budget(value.needed("budget_tokens")?.count()?),
             "adaptive" => Reasoning::Adaptive(None),
-            _ => return Err(kind.wrong("must be enabled, disabled or adaptive.")),
+            // Ways to think that only some models of one maker know.
+            _ => {
+                self.foreign.note(value);
+                return Ok(());
+            }
         });
+        for (name, value) in value.members()? {
+            if !matches!(name.as_str(), "type" | "budget_tokens") {
+                self.foreign.note(&value);
+            }
+        }
         Ok(())
     }
 

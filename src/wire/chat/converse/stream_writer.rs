@@ -2,7 +2,7 @@
 
 use super::answer::{Consumed, Metrics, stop_reason};
 use super::block::Cited;
-use super::failure::aws_error;
+use super::failure::stream_error;
 use crate::wire::chat::answer::{Event, Failure, Stop, Tokens};
 use crate::wire::chat::{Asked, StreamWriter, tool_id};
 use crate::wire::event_stream::{Value as Header, encode};
@@ -146,14 +146,8 @@ fn put(kind: &str, payload: &Value, out: &mut Vec<u8>) {
 
 /// What a client's SDK raises.
 fn fail(failure: &Failure, out: &mut Vec<u8>) {
-    let (_, class) = aws_error(failure);
-    // In streams the classes begin with a small letter.
-    let mut name = class.to_owned();
-    if let Some(first) = name.get_mut(..1) {
-        first.make_ascii_lowercase();
-    }
     let payload = json!({ "message": failure.message });
-    message([(":exception-type", &name), (":message-type", "exception")], &payload, out);
+    message([(":exception-type", stream_error(failure)), (":message-type", "exception")], &payload, out);
 }
 
 fn message([class, kind]: [(&str, &str); 2], payload: &Value, out: &mut Vec<u8>) {

@@ -1,10 +1,11 @@
 //! A request for Bedrock: what of the conversation goes where, and what has no place.
 
-use super::block::{Block, CachePoint};
+use super::block::Block;
+use super::write_cache::Cache;
 use super::write_fields::{self, Effects};
 use super::write_tools::{self, ToolConfig};
 use super::write_turns::{self, Turn};
-use crate::wire::chat::request::{CacheMark, OutputFormat, Part, Request};
+use crate::wire::chat::request::{OutputFormat, Request};
 use crate::wire::chat::target::{Family, Sampling, Target, Written};
 use crate::wire::chat::{BadRequest, ToolChoice};
 use serde::Serialize;
@@ -13,8 +14,6 @@ use std::borrow::Cow;
 
 /// Asks for JSON where a request has no member for it.
 const JSON_ONLY: &str = "Answer with one JSON object and nothing else.";
-/// The most cache points that a request may carry.
-const CACHE_POINTS: usize = 4;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -114,70 +113,6 @@ impl Dropped {
     }
 }
 
-/// Which cache points are written.
-#[derive(Debug)]
-pub(super) struct Cache {
-    /// The model's makers document that it caches.
-    marks: bool,
-    ttl: bool,
-    /// How many the operator's settings may still add to the client's.
-    spare: usize,
-    lost: bool,
-}
-
-impl Cache {
-    fn of(request: &Request, target: &Target) -> Self {
-        let marks = matches!(target.family, Family::Claude | Family::Nova);
-        let asked = if marks { request.marks() } else { 0 };
-        let spare = CACHE_POINTS.saturating_sub(asked);
-        Self { marks, ttl: target.family == Family::Claude, spare, lost: false }
-    }
-
-    /// The client's own mark.
-    pub(super) fn mark<'a>(&mut self, mark: Option<&'a CacheMark>) -> Option<CachePoint<'a>> {
-        let mark = mark?;
-        self.lost |= !self.marks;
-        let ttl = mark.ttl.as_deref().filter(|_| self.ttl);
-        self.marks.then(|| CachePoint::new(ttl))
-    }
-
-    /// One that the settings ask for.
-    pub(super) fn point(&mut self) -> Option<CachePoint<'static>> {
-        self.spare = self.spare.checked_sub(1)?;
-        Some(CachePoint::new(None))
-    }
-
-    /// At the end of `blocks`, where there is none yet.
-    pub(super) fn close(&mut self, blocks: &mut Vec<Block<'_>>) {
-        if blocks.last().is_some_and(|last| !last.is_cache_point()) {
-            blocks.extend(self.point().map(Block::CachePoint));
-        }
-    }
-}
-
-impl Request {
-    /// How many blocks carry a mark of the client's.
-    fn marks(&self) -> usize {
-        let system = self.system.iter().filter(|text| text.cache.is_some()).count();
-        let tools = self.tools.iter().filter(|tool| tool.cache.is_some()).count();
-        let parts = self.parts().filter(|part| part.cache_mark().is_some()).count();
-        system.saturating_add(tools).saturating_add(parts)
-    }
-}
-
-impl Part {
-    pub(super) const fn cache_mark(&self) -> Option<&CacheMark> {
-        match self {
-            Self::Text { cache, .. }
-            | Self::Image { cache, .. }
-            | Self::Document { cache, .. }
-            | Self::ToolResult { cache, .. } => cache.as_ref(),
-            Self::ToolCall(call) => call.cache.as_ref(),
-            Self::Audio { .. } | Self::Thinking { .. } | Self::RedactedThinking(_) => None,
-        }
-    }
-}
-
 pub(in crate::wire::chat) fn write_request(request: &Request, target: &Target) -> Result<Written, BadRequest> {
     let mut dropped = Dropped::default();
     let mut cache = Cache::of(request, target);
@@ -197,7 +132,7 @@ pub(in crate::wire::chat) fn write_request(request: &Request, target: &Target) -
     dropped.name_if(request.presence_penalty.is_some_and(|x| x != 0.0), "presence_penalty");
     dropped.name_if(request.seed.is_some(), "seed");
     dropped.name_if(request.user.is_some(), "user");
-    dropped.name_if(cache.lost, "cache_control");
+    dropped.name_if(cache.lost(), "cache_control");
     let body = Body {
         messages,
         system,

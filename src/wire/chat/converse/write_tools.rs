@@ -2,7 +2,8 @@
 //! answer that the model has no member for.
 
 use super::block::CachePoint;
-use super::write_request::{Cache, Dropped};
+use super::write_cache::Cache;
+use super::write_request::Dropped;
 use crate::wire::chat::BadRequest;
 use crate::wire::chat::request::{OutputFormat, Part, Request, Tool, ToolChoice};
 use crate::wire::chat::target::Target;

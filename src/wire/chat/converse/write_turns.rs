@@ -2,7 +2,7 @@
 
 use super::block::{Block, BytesOf, Document, Image, ReasoningContent, ToolResult, ToolUse};
 use super::media::{self, Names};
-use super::write_request::Cache;
+use super::write_cache::{Cache, mark_of};
 use crate::wire::chat::request::{Part, Request, Role, Source};
 use crate::wire::chat::target::Target;
 use crate::wire::chat::{BadRequest, tool_id};
@@ -118,7 +118,7 @@ impl Writer {
         for part in parts {
             let Some(block) = self.block(part)? else { continue };
             blocks.push(block);
-            blocks.extend(cache.mark(mark(part)).map(Block::CachePoint));
+            blocks.extend(cache.mark(mark_of(part)).map(Block::CachePoint));
         }
         let document = blocks.iter().any(|block| matches!(block, Block::Document(_)));
         if document && !blocks.iter().any(Block::is_text) {
@@ -195,13 +195,5 @@ impl Writer {
             }
         };
         Ok(Document { format, name: self.names.take(name), source: BytesOf { bytes } })
-    }
-}
-
-/// Within a result there is no place for a mark: it goes behind the result.
-fn mark(part: &Part) -> Option<&crate::wire::chat::CacheMark> {
-    match part {
-        Part::ToolResult { parts, cache: None, .. } => parts.iter().rev().find_map(Part::cache_mark),
-        _ => part.cache_mark(),
     }
 }

@@ -213,6 +213,17 @@ fn members_that_nothing_can_be_made_of_are_named() {
             "serviceTier",
         ]
     );
+    for (thinking, name) in [
+        (json!({ "type": "between_tools" }), "additionalModelRequestFields.thinking"),
+        (json!({ "type": "adaptive", "display": "omitted" }), "additionalModelRequestFields.thinking.display"),
+    ] {
+        let mut body = block(&json!({ "text": "a" }));
+        body["additionalModelRequestFields"]["thinking"] = thinking;
+        assert_eq!(read(&body).foreign, [name]);
+    }
+    let cited = json!({ "name": "n", "source": { "text": "t" }, "context": "c", "citations": { "enabled": true } });
+    let twice = json!({ "messages": [{ "role": "user", "content": [{ "document": cited }, { "document": cited }] }] });
+    assert_eq!(read(&twice).foreign, ["document.citations", "document.context"]);
     body["performanceConfig"] = json!({ "latency": "optimized" });
     assert!(read(&body).foreign.contains(&"performanceConfig".to_owned()));
     for number in 0..100 {
@@ -254,8 +265,8 @@ fn mistakes_are_named_by_their_place() {
         (with("inferenceConfig", json!({ "temperature": "1" })), "inferenceConfig.temperature"),
         (with("toolConfig", json!({ "tools": [{ "toolSpec": {} }] })), "toolConfig.tools[0].toolSpec"),
         (
-            with("additionalModelRequestFields", json!({ "thinking": { "type": "odd" } })),
-            "additionalModelRequestFields.thinking.type",
+            with("additionalModelRequestFields", json!({ "thinking": { "type": "enabled" } })),
+            "additionalModelRequestFields.thinking",
         ),
         (with("outputConfig", json!({ "effort": "odd" })), "outputConfig.effort"),
         (
@@ -273,6 +284,10 @@ fn mistakes_are_named_by_their_place() {
     for (body, param) in [
         (in_block("video", json!({ "format": "mp4" })), "messages[0].content[0].video"),
         (in_block("toolRemoval", json!({})), "messages[0].content[0].toolRemoval"),
+        (
+            in_block("toolUse", json!({ "toolUseId": "t", "name": "f", "input": {}, "type": "server_tool_use" })),
+            "messages[0].content[0].toolUse",
+        ),
         (
             in_block("image", json!({ "format": "png", "source": far })),
             "messages[0].content[0].image.source.s3Location",

@@ -284,6 +284,12 @@ fn a_failure_is_an_exception() {
         (FailureKind::Server, "internalServerException"),
         (FailureKind::Overloaded, "serviceUnavailableException"),
         (FailureKind::TooLarge, "validationException"),
+        (FailureKind::BadRequest, "validationException"),
+        (FailureKind::Billing, "validationException"),
+        (FailureKind::NotFound, "validationException"),
+        (FailureKind::Timeout, "modelStreamErrorException"),
+        (FailureKind::Auth, "internalServerException"),
+        (FailureKind::Permission, "internalServerException"),
     ] {
         let found = write(vec![start(), Event::Text("a".into()), failed(kind), Event::End]);
         assert_eq!(found.len(), 3);
