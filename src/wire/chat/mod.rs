@@ -22,9 +22,11 @@ mod pending;
 mod request;
 mod responses;
 mod target;
+mod tool_id;
 
 pub use answer::{Answer, Collector, Event, Failure, FailureKind, Stop, Tokens};
 pub use pending::{AnswerTool, anthropic_error, echo, openai_error};
+pub use converse::aws_error;
 pub use request::{
     CacheMark, Citation, Effort, Message, OutputFormat, Part, Reasoning, Request, Role, Source, Text, Tool, ToolCall,
     ToolChoice,
