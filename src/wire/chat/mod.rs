@@ -21,8 +21,10 @@ mod openai;
 mod request;
 mod responses;
 mod target;
+mod tool_id;
 
 pub use answer::{Answer, Collector, Event, Failure, FailureKind, Stop, Tokens};
+pub use anthropic::anthropic_error;
 pub use request::{
     CacheMark, Citation, Effort, Message, OutputFormat, Part, Reasoning, Request, Role, Source, Text, Tool, ToolCall,
     ToolChoice,
