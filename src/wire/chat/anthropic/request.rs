@@ -63,7 +63,7 @@ pub(in super::super) fn read_request(body: &[u8]) -> Result<Request, BadRequest>
         // A budget, or no thinking at all, says more about thinking than the effort does.
         (thinking, None) => thinking,
         (thinking, Some(_)) => {
-            request.foreign.push("output_config.effort".into());
+            note_name(&mut request.foreign, "output_config.effort");
             thinking
         }
     };
@@ -72,8 +72,14 @@ pub(in super::super) fn read_request(body: &[u8]) -> Result<Request, BadRequest>
 
 /// Writes down that a member says something that only this API understands.
 pub(super) fn note(foreign: &mut Vec<String>, name: &str, value: &Value<'_>) {
+    if !value.is_empty() {
+        note_name(foreign, name);
+    }
+}
+
+fn note_name(foreign: &mut Vec<String>, name: &str) {
     let name = printable(name);
-    if !value.is_empty() && !name.is_empty() && foreign.len() < FOREIGN_LIMIT && !foreign.contains(&name) {
+    if !name.is_empty() && foreign.len() < FOREIGN_LIMIT && !foreign.contains(&name) {
         foreign.push(name);
     }
 }

@@ -13,12 +13,12 @@ use std::borrow::Cow;
 #[derive(Debug, Default)]
 pub(in super::super) struct Reader {
     framer: Framer,
-    answer: Told,
+    answer: Progress,
 }
 
 /// What was told so far.
 #[derive(Debug, Default)]
-struct Told {
+struct Progress {
     usage: Usage,
     started: bool,
     open: Option<Block>,
@@ -64,7 +64,7 @@ impl StreamReader for Reader {
     }
 }
 
-impl Told {
+impl Progress {
     fn frame(&mut self, frame: &Frame, out: &mut Vec<Event>) {
         match frame {
             Frame::Event(event) => {

@@ -80,13 +80,18 @@ enum BlockStart<'a> {
 struct Empty {}
 
 #[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 enum Delta<'a> {
-    TextDelta { text: &'a str },
-    ThinkingDelta { thinking: &'a str },
-    SignatureDelta { signature: &'a str },
-    CitationsDelta { citation: Value },
-    InputJsonDelta { partial_json: &'a str },
+    #[serde(rename = "text_delta")]
+    Text { text: &'a str },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: &'a str },
+    #[serde(rename = "signature_delta")]
+    Signature { signature: &'a str },
+    #[serde(rename = "citations_delta")]
+    Citation { citation: Value },
+    #[serde(rename = "input_json_delta")]
+    Arguments { partial_json: &'a str },
 }
 
 #[derive(Serialize)]
@@ -148,7 +153,7 @@ impl Writer {
         if self.open != Some(Kind::Text) {
             self.open(Kind::Text, BlockStart::Text { text: "" }, out);
         }
-        self.delta(Delta::TextDelta { text }, out);
+        self.delta(Delta::Text { text }, out);
     }
 
     fn thinking(&mut self, delta: Delta<'_>, out: &mut Vec<u8>) {
@@ -198,23 +203,23 @@ impl StreamWriter for Writer {
         match event {
             Event::Text(text) if !text.is_empty() => self.text(&text, out),
             Event::Thinking(text) if !text.is_empty() => {
-                self.thinking(Delta::ThinkingDelta { thinking: &text }, out);
+                self.thinking(Delta::Thinking { thinking: &text }, out);
             }
             Event::Signature(signature) if !signature.is_empty() => {
-                self.thinking(Delta::SignatureDelta { signature: &signature }, out);
+                self.thinking(Delta::Signature { signature: &signature }, out);
             }
             Event::RedactedThinking(data) => {
                 self.open(Kind::Redacted, BlockStart::RedactedThinking { data: &data }, out);
             }
             Event::Citation(citation) if self.open == Some(Kind::Text) => {
-                self.delta(Delta::CitationsDelta { citation: write_citation(&citation) }, out);
+                self.delta(Delta::Citation { citation: write_citation(&citation) }, out);
             }
             Event::ToolCall { id, name } => {
                 self.calls = true;
                 self.open(Kind::Tool, BlockStart::ToolUse { id: &id, name: &name, input: Empty {} }, out);
             }
             Event::Arguments(json) if !json.is_empty() && self.open == Some(Kind::Tool) => {
-                self.delta(Delta::InputJsonDelta { partial_json: &json }, out);
+                self.delta(Delta::Arguments { partial_json: &json }, out);
             }
             Event::BlockEnd => self.close(out),
             Event::End => self.end(out),

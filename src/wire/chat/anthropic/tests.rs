@@ -3,6 +3,7 @@
 mod answers;
 mod failures;
 mod reading;
+#[expect(clippy::needless_pass_by_value, reason = "events read better with their JSON in place")]
 mod streams;
 mod writing;
 

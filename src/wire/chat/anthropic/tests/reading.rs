@@ -4,13 +4,8 @@ use super::super::super::{
 use super::{read, said, with};
 use serde_json::{Value, json};
 
-fn user(blocks: Value) -> Vec<Part> {
+fn user(blocks: &Value) -> Vec<Part> {
     let request = read(&said(json!([{"role": "user", "content": blocks}]))).unwrap();
-    request.messages.into_iter().next().unwrap().parts
-}
-
-fn assistant(blocks: Value) -> Vec<Part> {
-    let request = read(&said(json!([{"role": "assistant", "content": blocks}]))).unwrap();
     request.messages.into_iter().next().unwrap().parts
 }
 
@@ -41,7 +36,7 @@ fn a_plain_request_is_read_whole() {
 
 #[test]
 fn every_block_of_the_user_is_read() {
-    let parts = user(json!([
+    let parts = user(&json!([
         {"type": "text", "text": "t", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
         {"type": "text", "text": ""},
         {"type": "image", "source": {"type": "base64", "media_type": "IMAGE/PNG", "data": "aGV s\nbG8"}},
@@ -71,7 +66,7 @@ fn every_block_of_the_user_is_read() {
 
 #[test]
 fn results_and_texts_of_one_message_are_both_kept() {
-    let parts = user(json!([
+    let parts = user(&json!([
         {"type": "tool_result", "tool_use_id": "a", "content": "18C"},
         {"type": "tool_result", "tool_use_id": "b", "is_error": true, "cache_control": {"type": "ephemeral"}, "content": [
             {"type": "text", "text": "x"},

@@ -279,7 +279,7 @@ fn choices_of_tools_are_written() {
         (Some(Auto), None, json!({"type": "auto"})),
         (Some(Never), Some(false), json!({"type": "none"})),
         (Some(Required), Some(false), json!({"type": "any", "disable_parallel_tool_use": true})),
-        (Some(named.clone()), None, json!({"type": "tool", "name": "f"})),
+        (Some(named), None, json!({"type": "tool", "name": "f"})),
     ] {
         let request = Request { tools: vec![tool("f")], tool_choice: choice, parallel_tool_calls: parallel, ..hello() };
         assert_eq!(body(&request)["tool_choice"], expected);
@@ -335,8 +335,9 @@ fn reasoning_is_written_as_the_model_takes_it() {
     let on = |tokens: u64| json!({"type": "enabled", "budget_tokens": tokens});
     let (adaptive, disabled, nothing) = (json!({"type": "adaptive"}), json!({"type": "disabled"}), Value::Null);
     let word = |word: &str| json!({"effort": word});
-    // style, wish, most tokens asked for, thinking, output_config, max_tokens, dropped
-    let cases: [(ReasoningStyle, Reasoning, Option<u64>, Value, Value, u64, &[&str]); 23] = [
+    /// Style, wish, most tokens asked for, thinking, output_config, max_tokens, dropped.
+    type Case<'a> = (ReasoningStyle, Reasoning, Option<u64>, Value, Value, u64, &'a [&'a str]);
+    let cases: [Case<'_>; 23] = [
         (ReasoningStyle::None, Off, None, nothing.clone(), Value::Null, 4096, &[]),
         (ReasoningStyle::None, effort(Effort::Low), None, nothing.clone(), Value::Null, 4096, &["reasoning_effort"]),
         (ReasoningStyle::None, Budget(2000), None, nothing.clone(), Value::Null, 4096, &["thinking"]),
