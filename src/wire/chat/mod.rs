@@ -21,8 +21,11 @@ mod openai;
 mod request;
 mod responses;
 mod target;
+#[cfg(test)]
+mod transcripts;
 
 pub use answer::{Answer, Collector, Event, Failure, FailureKind, Stop, Tokens};
+pub use openai::openai_error;
 pub use request::{
     CacheMark, Citation, Effort, Message, OutputFormat, Part, Reasoning, Request, Role, Source, Text, Tool, ToolCall,
     ToolChoice,
