@@ -258,7 +258,12 @@ fn thinking_in_the_target_s_words() {
 fn tools_are_written() {
     let mut request = asking(hello());
     request.tools = vec![
-        Tool { schema: Some(raw("{\"z\":1,\"a\":1.0}")), strict: Some(true), description: Some("d".into()), ..tool("f") },
+        Tool {
+            schema: Some(raw("{\"z\":1,\"a\":1.0}")),
+            strict: Some(true),
+            description: Some("d".into()),
+            ..tool("f")
+        },
         Tool { free_text: true, ..tool("g") },
     ];
     request.tool_choice = Some(ToolChoice::Tool("g".into()));
