@@ -22,22 +22,19 @@ mod gemini;
 mod members;
 mod ollama;
 mod openai;
-mod pending;
 mod request;
 mod responses;
 mod target;
 mod tool_id;
 
-pub use answer::{Answer, Collector, Event, Failure, FailureKind, Stop, Tokens};
-pub use pending::{AnswerTool, anthropic_error, echo, openai_error};
-pub use converse::aws_error;
-pub use anthropic::anthropic_error;
 #[cfg(test)]
 mod transcripts;
 
 pub use answer::{Answer, Collector, Event, Failure, FailureKind, Stop, Tokens};
-pub use openai::openai_error;
 pub use answer_tool::AnswerTool;
+pub use anthropic::anthropic_error;
+pub use converse::aws_error;
+pub use openai::openai_error;
 pub use request::{
     CacheMark, Citation, Effort, Message, OutputFormat, Part, Reasoning, Request, Role, Source, Text, Tool, ToolCall,
     ToolChoice,
