@@ -33,6 +33,7 @@ pub(in crate::gateway) fn of(method: &Method, path: &str) -> Option<Surface> {
         "chat/completions" => post(Surface::Talk(Format::OpenAiChat)),
         "messages" => post(Surface::Talk(Format::Anthropic)),
         "responses" => post(Surface::Talk(Format::OpenAiResponses)),
+        "completions" => post(Surface::Talk(Format::OpenAiCompletions)),
         "embeddings" => post(Surface::Embeddings),
         "images/generations" => post(Surface::Images),
         "models" => get(Surface::Models),
@@ -77,6 +78,7 @@ impl Surface {
         match self {
             Self::Talk(Format::Anthropic) => "/v1/messages",
             Self::Talk(Format::OpenAiResponses) => "/v1/responses",
+            Self::Talk(Format::OpenAiCompletions) => "/v1/completions",
             Self::Talk(_) => "/v1/chat/completions",
             Self::Embeddings => "/v1/embeddings",
             Self::Images => "/v1/images/generations",

@@ -100,8 +100,9 @@ impl Provider for OpenAi {
     fn lists_objects(&self, endpoint: &Endpoint) -> bool {
         objects::is_list(endpoint)
     }
-    fn chat(&self, client: Format, _model: &str, _stream: bool) -> Option<ChatRoute> {
+    fn chat(&self, client: Format, model: &str, _stream: bool) -> Option<ChatRoute> {
         Some(match client {
+            Format::OpenAiCompletions if models::completes_only(model) => ChatRoute::new(client, "/v1/completions"),
             Format::OpenAiResponses => ChatRoute::new(client, "/v1/responses"),
             _ => ChatRoute::new(Format::OpenAiChat, "/v1/chat/completions"),
         })

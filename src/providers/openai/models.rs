@@ -30,6 +30,11 @@ fn thinks(model: &str) -> bool {
     (o_series || gpt.is_some_and(|major| major >= 5)) && !model.contains("-chat")
 }
 
+/// Models from before there were conversations.
+pub(super) fn completes_only(model: &str) -> bool {
+    model.contains("-instruct") || model.starts_with("davinci") || model.starts_with("babbage")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
