@@ -113,6 +113,7 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
     let dropped_lines = move || dropped_lines() + requests.as_ref().map_or(0, |log| log.dropped_lines());
     let scrape: Arc<dyn Fn() -> String + Send + Sync> =
         Arc::new(scrape(metrics, journal.clone(), counters.clone(), loader.clone(), Box::new(dropped_lines)));
+    let picture = loader.cell();
     let books = Books {
         store: store.clone(),
         loader,
@@ -124,11 +125,15 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
     let before = former.map(|former| Before { former: Mutex::new(Some(former)), books, runtime });
     let router = admin::router(AdminState {
         store,
+        snapshot: picture,
         refresh: Arc::new(RefreshNow(wanted)),
         counters: counters.clone(),
         clock,
         schemas: AdminState::built_in_schemas,
         access: Arc::new(access),
+        cors: Arc::new(config.management.cors_allow_origins.clone()),
+        model_providers: providers::model_kinds::all,
+        check_model: providers::model_kinds::check,
         events_limit: config.admin.events_limit,
         metrics: scrape.clone(),
         readiness,

@@ -1,10 +1,13 @@
 //! What the admin listener works with, and the two small needs it states to the shell.
 
-use super::Access;
+use super::{Access, Origins};
 use crate::domain::time::Clock;
+use crate::domain::{UnixMillis, Window};
 use crate::limits::Counters;
 use crate::providers::SettingSchema;
+use crate::snapshot::Snapshot;
 use crate::store::SharedStore;
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use std::fmt;
 use std::sync::Arc;
@@ -40,12 +43,20 @@ pub trait Readiness: Send + Sync {
 #[derive(Clone)]
 pub struct AdminState {
     pub store: SharedStore,
+    /// What requests see right now; keys that call the management API are found in it.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub refresh: Arc<dyn Refresh>,
     pub counters: Arc<dyn Counters>,
     pub clock: Arc<dyn Clock>,
     /// Entries that a setting of this provider has; `None` = no such provider.
     pub schemas: fn(&str) -> Option<SettingSchema>,
     pub access: Arc<Access>,
+    /// Origins of pages that may call the management API.
+    pub cors: Arc<Origins>,
+    /// Kinds of upstream that a model may have.
+    pub model_providers: fn() -> Vec<&'static str>,
+    /// What is missing in a model's config for its kind, as a sentence.
+    pub check_model: fn(&str, &serde_json::Value) -> Result<(), String>,
     /// Most events in one answer; 0 = no cap.
     pub events_limit: u64,
     /// All metrics in Prometheus' text format.
@@ -57,6 +68,10 @@ impl AdminState {
     /// The schemas of the built-in providers.
     pub fn built_in_schemas(provider: &str) -> Option<SettingSchema> {
         crate::providers::by_name(provider).map(|known| known.setting_schema())
+    }
+    /// Start of the billing month that holds `now`.
+    pub(super) fn month_start(&self, now: UnixMillis) -> UnixMillis {
+        Window::Month.bounds(now).0
     }
     /// After a committed change, before it is answered: the caller's next request shall find it in force.
     pub(super) async fn show_change(&self) {

@@ -20,7 +20,9 @@ pub use base_url::BaseUrl;
 pub use environment::Environment;
 pub use example::example;
 pub use mistake::{Mistake, Mistakes};
-pub use sections::{Admin, Debug, Events, Ledger, Limits, Pricing, Provider, Proxy, Security, Store, Telemetry};
+pub use sections::{
+    Admin, Debug, Events, Ledger, Limits, Management, Pricing, Provider, Proxy, Security, Store, Telemetry,
+};
 pub use value::{ByteSize, Durability, Unpriced};
 
 use crate::domain::Secret;
@@ -37,6 +39,7 @@ const DOTENV_FILE: &str = ".env";
 pub struct Config {
     pub proxy: Proxy,
     pub admin: Admin,
+    pub management: Management,
     pub store: Store,
     pub security: Security,
     pub limits: Limits,

@@ -5,6 +5,7 @@ use super::declare::{Key, Section, section};
 use super::reader::Reader;
 use super::value::{ByteSize, Durability, Unpriced, Value};
 use super::{Config, Providers};
+use crate::admin::Origins;
 use crate::domain::{BudgetMode, Network, Secret};
 use crate::telemetry::{LogFormat, LogLevel};
 use std::collections::BTreeMap;
@@ -73,6 +74,14 @@ section! {
         api_key: Secret = "", also "ADMIN_API_KEY";
         /// Most events in one answer.
         events_limit: u64 = "10000";
+    }
+}
+
+section! {
+    /// The management API, of the admin listener.
+    Management {
+        /// Origins of web pages that may call it, separated by commas. Keys are asked for in any case.
+        cors_allow_origins: Origins = "*", also "CORS_ALLOW_ORIGINS";
     }
 }
 
@@ -209,6 +218,7 @@ pub(super) fn all() -> Vec<Section> {
     let mut all = vec![
         Section { path: "proxy", about: Proxy::ABOUT, keys: Proxy::KEYS },
         Section { path: "admin", about: Admin::ABOUT, keys: Admin::KEYS },
+        Section { path: "management", about: Management::ABOUT, keys: Management::KEYS },
         Section { path: "store", about: Store::ABOUT, keys: Store::KEYS },
         Section { path: "security", about: Security::ABOUT, keys: Security::KEYS },
         Section { path: "limits", about: Limits::ABOUT, keys: Limits::KEYS },
@@ -226,6 +236,7 @@ pub(super) fn all() -> Vec<Section> {
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let proxy = Proxy::read("proxy", reader);
     let admin = Admin::read("admin", reader);
+    let management = Management::read("management", reader);
     let store = Store::read("store", reader);
     let security = Security::read("security", reader);
     let limits = Limits::read("limits", reader);
@@ -238,6 +249,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Config> {
     Some(Config {
         proxy: proxy?,
         admin: admin?,
+        management: management?,
         store: store?,
         security: security?,
         limits: limits?,

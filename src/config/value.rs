@@ -2,6 +2,7 @@
 //! never repeats the value; whether it may be shown is the caller's decision.
 
 use super::declare::Form;
+use crate::admin::Origins;
 use crate::domain::{BudgetMode, Network, Secret, duration};
 use crate::telemetry::{LogFormat, LogLevel};
 use std::net::SocketAddr;
@@ -101,6 +102,15 @@ impl Value for SocketAddr {
         text(raw)
             .and_then(|t| t.parse().ok())
             .ok_or_else(|| "is not an address with a port such as \"127.0.0.1:8001\" or \"[::]:8001\"".to_owned())
+    }
+}
+
+/// The same, or `*`.
+impl Value for Origins {
+    fn read(raw: &Raw) -> Result<Self, Fault> {
+        parts(raw)
+            .and_then(|parts| Self::parse(&parts.join(",")))
+            .ok_or_else(|| "is neither \"*\" nor a list of origins such as \"https://console.example\"".to_owned())
     }
 }
 
