@@ -4,7 +4,7 @@ use divan::{Bencher, black_box};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tollgate::counters::MemoryCounters;
-use tollgate::domain::{BudgetMode, EventId, KeyId, Money, RateLimit, SpendLimit, UnixMillis, Window};
+use tollgate::domain::{BudgetMode, EventId, KeyId, Money, QuotaRule, RateLimit, SpendLimit, UnixMillis, Window};
 use tollgate::limits::{Ask, Counters, Counts, Rules, Settlement, decide};
 use uuid::Uuid;
 
@@ -23,6 +23,7 @@ fn ask(key: u64) -> Ask {
             rate: Some(RateLimit { limit: u64::MAX, window: Window::Minute }),
             total_budget: Some(Money::MAX),
             window_budget: Some(SpendLimit { limit: Money::MAX, window: Window::Day }),
+            quota: Some(QuotaRule { quota: Money::MAX, month: Window::Month.bounds(NOW).0 }),
             mode: BudgetMode::Reserve,
         },
         event: EventId::from_uuid(Uuid::from_u64_pair(n, n)),
@@ -35,7 +36,13 @@ fn ask(key: u64) -> Ask {
 fn admit_and_settle(counters: &MemoryCounters, key: u64) {
     let ask = ask(key);
     black_box(counters.admit_now(&ask));
-    counters.settle(Settlement { key: ask.key, event: ask.event, cost: Money::from_units(7), at: NOW });
+    counters.settle(Settlement {
+        key: ask.key,
+        event: ask.event,
+        cost: Money::from_units(7),
+        at: NOW,
+        quota: ask.rules.quota,
+    });
 }
 
 #[divan::bench]

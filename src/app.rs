@@ -120,6 +120,7 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
         counters: counters.clone(),
         clock: clock.clone(),
         budget_mode: config.limits.budget_mode,
+        zone: config.limits.billing_timezone.clone(),
         longest_hold: config.proxy.max_request_timeout + Duration::from_secs(60),
     };
     let before = former.map(|former| Before { former: Mutex::new(Some(former)), books, runtime });
@@ -271,7 +272,7 @@ fn open_pricing(config: &Config) -> anyhow::Result<Pricing> {
     shipped.with_overrides(&text).context("pricing.file")
 }
 
-/// Spend and rates as the ledger knows them, so that a restart forgives nothing.
+/// Spend, accounts and rates as the ledger knows them, so that a restart forgives nothing.
 async fn seed(
     counters: &MemoryCounters,
     store: &dyn Store,
@@ -280,6 +281,9 @@ async fn seed(
 ) -> Result<(), StoreError> {
     for spend in store.spends().await? {
         counters.seed_total(spend.key_id, spend.total);
+    }
+    for (key, account) in store.accounts().await? {
+        counters.seed_account(key, account);
     }
     let keys: std::collections::HashMap<_, _> = loader.current().iter_keys().map(|key| (key.id, key.clone())).collect();
     for window in [Window::Second, Window::Minute, Window::Hour, Window::Day, Window::Month] {
@@ -380,6 +384,7 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
         cors: proxy.cors,
         remove_user_agent: proxy.remove_user_agent,
         budget_mode: config.limits.budget_mode,
+        billing_zone: config.limits.billing_timezone.clone(),
         allow_unpriced: config.pricing.unpriced == Unpriced::Allow,
         durable_to_disk: config.ledger.durability == Durability::Disk,
         refusals_per_key_per_minute: config.events.refusals_per_key_per_minute,

@@ -7,7 +7,7 @@
 use super::{CATCH_UP, seed};
 use crate::counters::MemoryCounters;
 use crate::domain::time::Clock;
-use crate::domain::{BudgetMode, Event, EventId, Money, UnixMillis};
+use crate::domain::{BillingZone, BudgetMode, Event, EventId, Money, UnixMillis};
 use crate::journal::{Drainer, Estate, FileJournal, Former, LOOK, Offer, Standing};
 use crate::limits::{Ask, Counters, Held, Rules, Settlement};
 use crate::server::{BeforeExit, Departure, Predecessor};
@@ -39,6 +39,7 @@ pub(super) struct Books {
     pub(super) counters: Arc<MemoryCounters>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) budget_mode: BudgetMode,
+    pub(super) zone: BillingZone,
     /// Of a hold whose size is not known.
     pub(super) longest_hold: Duration,
 }
@@ -63,7 +64,7 @@ impl Books {
         let keys: HashMap<_, _> = snapshot.iter_keys().map(|key| (key.id, key)).collect();
         for event in &estate.running {
             let Some(key) = event.key_id.and_then(|id| keys.get(&id)) else { continue };
-            let mut rules = Rules::of(key, self.budget_mode);
+            let mut rules = Rules::of(key, self.budget_mode, &self.zone, now);
             // A window that is over counts nobody any more.
             rules.rate = rules.rate.filter(|rate| rate.window.bounds(event.created_at).0 == rate.window.bounds(now).0);
             if rules.is_empty() {
@@ -79,8 +80,8 @@ impl Books {
     }
 
     fn settle(&self, event: &Event) {
-        if let Some(key) = event.key_id {
-            self.counters.settle(Settlement { key, event: event.id, cost: event.cost, at: event.created_at });
+        if let Some(settlement) = Settlement::of(event) {
+            self.counters.settle(settlement);
         }
     }
 }

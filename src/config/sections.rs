@@ -6,7 +6,7 @@ use super::reader::Reader;
 use super::value::{ByteSize, Durability, Unpriced, Value};
 use super::{Config, Providers};
 use crate::admin::Origins;
-use crate::domain::{BudgetMode, Network, Secret};
+use crate::domain::{BillingZone, BudgetMode, Network, Secret};
 use crate::telemetry::{LogFormat, LogLevel};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -120,6 +120,8 @@ section! {
         /// reserve: also count what requests in flight are expected to cost.
         /// strict: admit only what cannot overspend.
         budget_mode: BudgetMode = "reserve";
+        /// Time zone (IANA name) whose months month quotas are counted in.
+        billing_timezone: BillingZone = "UTC", also "BILLING_TIMEZONE";
     }
 }
 

@@ -94,6 +94,18 @@ fn the_way_of_an_upgrade_is_beside_the_journal_unless_it_is_said() {
 }
 
 #[test]
+fn the_billing_month_has_a_zone_or_a_clear_mistake() {
+    let zone = |environment| Ok::<_, Mistakes>(from_environment(environment)?.config.limits.billing_timezone);
+    assert_eq!(zone(&[]).unwrap().name(), "UTC");
+    assert_eq!(zone(&[("BILLING_TIMEZONE", " asia/shanghai ")]).unwrap().name(), "Asia/Shanghai");
+    let both: Variables<'_> = &[("BILLING_TIMEZONE", "UTC"), ("TOLLGATE_LIMITS_BILLING_TIMEZONE", "America/New_York")];
+    assert_eq!(zone(both).unwrap().name(), "America/New_York");
+    let found = only(from_environment(&[("BILLING_TIMEZONE", "Mars/Olympus")]));
+    assert!(found.starts_with("limits.billing_timezone: ") && found.ends_with("(set by BILLING_TIMEZONE)"), "{found}");
+    assert!(found.contains("is not a time zone") && found.contains("Asia/Shanghai"), "{found}");
+}
+
+#[test]
 fn the_example_with_every_key_set_means_the_defaults() {
     let set: String = example()
         .lines()

@@ -3,7 +3,7 @@
 
 use super::declare::Form;
 use crate::admin::Origins;
-use crate::domain::{BudgetMode, Network, Secret, duration};
+use crate::domain::{BillingZone, BudgetMode, Network, Secret, duration};
 use crate::telemetry::{LogFormat, LogLevel};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -105,12 +105,11 @@ impl Value for SocketAddr {
     }
 }
 
-/// The same, or `*`.
-impl Value for Origins {
+impl Value for BillingZone {
     fn read(raw: &Raw) -> Result<Self, Fault> {
-        parts(raw)
-            .and_then(|parts| Self::parse(&parts.join(",")))
-            .ok_or_else(|| "is neither \"*\" nor a list of origins such as \"https://console.example\"".to_owned())
+        text(raw)
+            .and_then(Self::parse)
+            .ok_or_else(|| "is not a time zone of the IANA database such as \"UTC\" or \"Asia/Shanghai\"".to_owned())
     }
 }
 
@@ -150,6 +149,15 @@ impl Value for Vec<Network> {
         parts(raw).and_then(networks).ok_or_else(|| {
             "is not a list of networks such as \"10.0.0.0/8\" or \"fd00::/8\", with no bits after the prefix".to_owned()
         })
+    }
+}
+
+/// One text in the file too.
+impl Value for Origins {
+    fn read(raw: &Raw) -> Result<Self, Fault> {
+        parts(raw)
+            .and_then(|parts| Self::parse(&parts.join(",")))
+            .ok_or_else(|| "is neither \"*\" nor a list of origins such as \"https://console.example\"".to_owned())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The counts of one key that its rules need: rate window, budget window, holds. Knows time only as an argument.
 
-use crate::domain::{EventId, Money, UnixMillis, Window};
+use crate::domain::{Account, EventId, Money, UnixMillis, Window};
 use crate::limits::{Ask, Counts, Held, Settlement};
 
 /// A moment this much older than the window that is being counted is a request that was late to ask (it is counted
@@ -35,6 +35,13 @@ impl<T: Copy + Default> Tally<T> {
     }
 }
 
+/// What is counted of a key for ever, whatever rules it has now; kept beside its [`Entry`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lasting {
+    pub(super) total_spent: Money,
+    pub(super) account: Account,
+}
+
 /// What a key counts. Created when a key with rules asks, dropped when nothing in it is worth keeping.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
@@ -45,7 +52,7 @@ pub(super) struct Entry {
 
 impl Entry {
     /// The counts as of `ask.now`, after windows have moved on and holds have expired.
-    pub(super) fn counts(&mut self, ask: &Ask, total_spent: Money) -> Counts {
+    pub(super) fn counts(&mut self, ask: &Ask, lasting: Lasting) -> Counts {
         let admitted = ask.rules.rate.map_or(0, |rule| {
             let tally = self.rate.get_or_insert_with(|| Tally::new(rule.window, ask.now));
             tally.roll(rule.window, ask.now);
@@ -57,7 +64,8 @@ impl Entry {
             tally.value
         });
         self.holds.expire(ask.now);
-        Counts { admitted, window_spent, total_spent, held: self.holds.sum(), in_flight: self.holds.count() }
+        let Lasting { total_spent, account } = lasting;
+        Counts { admitted, window_spent, total_spent, account, held: self.holds.sum(), in_flight: self.holds.count() }
     }
 
     /// Takes the slot and the hold of an ask that was admitted.

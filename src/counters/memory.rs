@@ -1,13 +1,13 @@
 //! Counts in memory, in shards behind short locks. One admission locks one shard once: check and take are one step.
 //!
 //! Memory: 24 bytes (and the map's slack) for every key that ever spent, because a total budget may be given to any
-//! key later; the larger [`Entry`] only for keys with rules, and only while it holds something that would be missed.
+//! key later; 40 for every key that ever spent under a quota or was given a balance; the larger [`Entry`] only for keys with rules, and only while it holds something that would be missed.
 //! Rates count at admission, spend at settlement. Holds expire by themselves; a request that outlives its hold is
 //! still counted when it settles.
 
-use super::entry::{Entry, Tally, clamp};
+use super::entry::{Entry, Lasting, Tally, clamp};
 use super::recent::RecentlySettled;
-use crate::domain::{KeyId, Money, UnixMillis, Window};
+use crate::domain::{Account, KeyId, Money, UnixMillis, Window};
 use crate::limits::{Ask, Counters, CountersUnavailable, Held, Settlement, Verdict, decide};
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -27,6 +27,8 @@ pub struct Footprint {
     pub active_keys: u64,
     /// Keys whose total spend is known.
     pub totals: u64,
+    /// Keys with an account.
+    pub accounts: u64,
 }
 
 /// [`Counters`] of a single process.
@@ -49,6 +51,7 @@ struct Shard(Mutex<Keys>);
 struct Keys {
     entries: HashMap<KeyId, Entry>,
     totals: HashMap<KeyId, Money>,
+    accounts: HashMap<KeyId, Account>,
     recent: RecentlySettled,
     swept: UnixMillis,
     /// Over all entries of the shard, kept up with every change.
@@ -80,6 +83,11 @@ impl MemoryCounters {
         self.keys(key, |keys| keys.totals.insert(key, spent));
     }
 
+    /// What the ledger says of a key's quota and balance; replaces what was counted.
+    pub fn seed_account(&self, key: KeyId, account: Account) {
+        self.keys(key, |keys| keys.accounts.insert(key, account));
+    }
+
     /// What the ledger says a key has spent in the window that began at `start`; replaces what was counted.
     pub fn seed_window(&self, key: KeyId, window: Window, start: UnixMillis, spent: Money) {
         if !spent.is_zero() {
@@ -101,9 +109,9 @@ impl MemoryCounters {
     /// Takes an ask that another process has admitted, whatever the counts say. After the seeds, which do not know it.
     pub fn adopt(&self, ask: &Ask) {
         self.keys(ask.key, |keys| {
-            let total_spent = keys.totals.get(&ask.key).copied().unwrap_or_default();
+            let lasting = keys.lasting(ask.key);
             keys.change(ask.key, |entry| {
-                entry.counts(ask, total_spent);
+                entry.counts(ask, lasting);
                 entry.take(ask);
             });
         });
@@ -122,6 +130,7 @@ impl MemoryCounters {
     pub fn forget(&self, key: KeyId) {
         self.keys(key, |keys| {
             keys.totals.remove(&key);
+            keys.accounts.remove(&key);
             if let Some(entry) = keys.entries.remove(&key) {
                 keys.in_flight -= entry.holds.count();
                 keys.held_units -= entry.holds.units();
@@ -143,6 +152,7 @@ impl MemoryCounters {
             Footprint {
                 active_keys: sum.active_keys + keys.entries.len() as u64,
                 totals: sum.totals + keys.totals.len() as u64,
+                accounts: sum.accounts + keys.accounts.len() as u64,
             }
         })
     }
@@ -160,9 +170,9 @@ impl MemoryCounters {
 impl Keys {
     fn admit(&mut self, ask: &Ask) -> Verdict {
         self.sweep_when_due(ask.now);
-        let total_spent = self.totals.get(&ask.key).copied().unwrap_or_default();
+        let lasting = self.lasting(ask.key);
         self.change(ask.key, |entry| {
-            let verdict = decide(ask, &entry.counts(ask, total_spent));
+            let verdict = decide(ask, &entry.counts(ask, lasting));
             if matches!(verdict, Verdict::Admitted { .. }) {
                 entry.take(ask);
             }
@@ -178,6 +188,9 @@ impl Keys {
         if !settlement.cost.is_zero() {
             let total = self.totals.entry(settlement.key).or_default();
             *total = total.saturating_add(settlement.cost);
+            if let Some(rule) = settlement.quota {
+                self.accounts.entry(settlement.key).or_default().charge(settlement.cost, rule);
+            }
         }
         if self.entries.contains_key(&settlement.key) {
             self.change(settlement.key, |entry| {
@@ -191,6 +204,14 @@ impl Keys {
         if self.entries.contains_key(&ask.key) && self.recent.first(ask.event) {
             self.change(ask.key, |entry| entry.give_back(ask));
         }
+    }
+
+    fn lasting(&self, key: KeyId) -> Lasting {
+        Lasting { total_spent: self.totals.get(&key).copied().unwrap_or_default(), account: self.account(key) }
+    }
+
+    fn account(&self, key: KeyId) -> Account {
+        self.accounts.get(&key).copied().unwrap_or_default()
     }
 
     /// Works on one entry and keeps the shard's sums of holds in step.
@@ -238,6 +259,17 @@ impl Counters for MemoryCounters {
 
     async fn spent(&self, key: KeyId) -> Result<Money, CountersUnavailable> {
         Ok(self.keys(key, |keys| keys.totals.get(&key).copied().unwrap_or_default()))
+    }
+
+    async fn account(&self, key: KeyId) -> Result<Account, CountersUnavailable> {
+        Ok(self.keys(key, |keys| keys.account(key)))
+    }
+
+    fn credit(&self, key: KeyId, amount: Money) {
+        self.keys(key, |keys| {
+            let balance = &mut keys.accounts.entry(key).or_default().balance;
+            *balance = balance.saturating_add(amount);
+        });
     }
 
     fn reset_rate(&self, key: KeyId) {

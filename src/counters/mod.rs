@@ -1,6 +1,6 @@
 //! Who keeps the counts: [`MemoryCounters`] fills the port [`crate::limits::Counters`] in this process's memory.
 //!
-//! What is counted can always be rebuilt from the ledger: the `seed_*` calls do that at start, before serving.
+//! What is counted can always be rebuilt from the store: the `seed_*` calls do that at start, before serving.
 
 mod entry;
 mod memory;

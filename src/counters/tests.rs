@@ -1,5 +1,7 @@
 //! The counters as the gateway uses them: races, window boundaries, settlement, eviction.
 
+mod accounts;
+
 use super::MemoryCounters;
 use crate::domain::{BudgetMode, EventId, KeyId, Money, RateLimit, SpendLimit, UnixMillis, Window};
 use crate::limits::{Ask, Counters, Refusal, Rules, Settlement, Verdict};
@@ -26,7 +28,7 @@ fn usd(units: i64) -> Money {
     Money::from_units(units)
 }
 fn no_rules(mode: BudgetMode) -> Rules {
-    Rules { rate: None, total_budget: None, window_budget: None, mode }
+    Rules { rate: None, total_budget: None, window_budget: None, quota: None, mode }
 }
 fn rate(limit: u64, window: Window) -> Rules {
     Rules { rate: Some(RateLimit { limit, window }), ..no_rules(BudgetMode::Reserve) }
@@ -44,7 +46,7 @@ fn later(millis: i64) -> UnixMillis {
     UnixMillis(NOW.0 + millis)
 }
 fn settled(n: u64, cost: i64, at: UnixMillis) -> Settlement {
-    Settlement { key: key(7), event: event(n), cost: usd(cost), at }
+    Settlement { key: key(7), event: event(n), cost: usd(cost), at, quota: None }
 }
 fn passes(counters: &MemoryCounters, ask: &Ask) -> bool {
     matches!(counters.admit_now(ask), Verdict::Admitted { .. })
@@ -99,7 +101,7 @@ fn strict_budget_holds_under_racing_settlements() {
                         for (event, hold) in flying.drain(..) {
                             let cost = hold - hold % 3;
                             bill.fetch_add(cost, Ordering::Relaxed);
-                            counters.settle(Settlement { key: key(7), event, cost: usd(cost), at: NOW });
+                            counters.settle(Settlement { key: key(7), event, cost: usd(cost), at: NOW, quota: None });
                         }
                     }
                 }
@@ -308,7 +310,7 @@ fn keys_without_rules_leave_no_entry() {
     let counters = MemoryCounters::new();
     assert!(passes(&counters, &ask(no_rules(BudgetMode::Strict), 1, NOW, 5)));
     counters.settle(settled(1, 5, NOW));
-    assert_eq!(counters.footprint(), super::Footprint { active_keys: 0, totals: 1 });
+    assert_eq!(counters.footprint(), super::Footprint { active_keys: 0, totals: 1, accounts: 0 });
 }
 
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod address;
+pub mod billing;
 pub mod custom_provider;
 pub mod duration;
 pub mod event;
@@ -19,6 +20,7 @@ pub mod window;
 
 pub use account::{Account, QuotaRule};
 pub use address::Network;
+pub use billing::BillingZone;
 pub use custom_provider::{CustomProvider, CustomRoute};
 pub use event::{Event, EventFlag};
 pub use ids::{CustomProviderId, EventId, KeyId, SettingId};

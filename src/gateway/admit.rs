@@ -3,7 +3,7 @@
 use super::Gateway;
 use super::arrival::Arrival;
 use super::refuse::GatewayError;
-use super::settle;
+use super::settle::{self, Terms};
 use crate::auth::paths;
 use crate::domain::{BudgetMode, Key, Money, Setting, UsageSource};
 use crate::ledger::Booking;
@@ -117,7 +117,7 @@ pub(super) async fn admit(
     body: &Bytes,
     arrival: &Arrival,
 ) -> Result<Admitted, GatewayError> {
-    let rules = Rules::of(&planned.key, g.settings.budget_mode);
+    let rules = g.rules_of(&planned.key, arrival.now);
     let price = price_of(g, &planned, arrival);
     let billing = planned.billing();
     let unpriced = billing == Billing::Unpriced
@@ -129,7 +129,8 @@ pub(super) async fn admit(
     }
     let taken =
         if rules.is_empty() { None } else { Some(take(g, &planned, rules, price.as_ref(), body, arrival).await?) };
-    let event = settle::opening(&planned, wishes, price.as_ref(), unpriced, body.len(), arrival);
+    let terms = Terms { price: price.as_ref(), unpriced, quota: rules.quota };
+    let event = settle::opening(&planned, wishes, terms, body.len(), arrival);
     match Booking::open(event, g.sink.clone()) {
         Ok(booking) => Ok(Admitted { planned, booking, price, rate: taken.and_then(|t| t.rate) }),
         Err(error) => {
@@ -203,11 +204,17 @@ async fn take(
         Verdict::Refused(Refusal::TotalBudget { exhausted: false, rate }) => {
             Err(GatewayError::TotalBudgetFull { rate })
         }
+        Verdict::Refused(Refusal::Quota { rate, .. }) => Err(GatewayError::Quota { rate }),
     }
 }
 
 const fn has_room_for_less(refusal: Refusal) -> bool {
-    matches!(refusal, Refusal::WindowBudget { exhausted: false, .. } | Refusal::TotalBudget { exhausted: false, .. })
+    matches!(
+        refusal,
+        Refusal::WindowBudget { exhausted: false, .. }
+            | Refusal::TotalBudget { exhausted: false, .. }
+            | Refusal::Quota { exhausted: false, .. }
+    )
 }
 
 /// What to set aside at first: an upper bound that costs nothing to compute.

@@ -37,9 +37,9 @@ pub use expiry::{ExpiredKeys, KeyExpiry, expire_keys};
 pub use upstreams::PeerTimeouts;
 
 use crate::domain::time::Clock;
-use crate::domain::{BudgetMode, Network};
+use crate::domain::{BillingZone, BudgetMode, Key, Network, UnixMillis};
 use crate::ledger::{Journal, Settle};
-use crate::limits::Counters;
+use crate::limits::{Counters, Rules};
 use crate::metering::Pricing;
 use crate::providers::Ambient;
 use crate::snapshot::Snapshot;
@@ -112,6 +112,8 @@ pub struct GatewaySettings {
     pub cors: bool,
     pub remove_user_agent: bool,
     pub budget_mode: BudgetMode,
+    /// Whose months quotas are counted in.
+    pub billing_zone: BillingZone,
     pub allow_unpriced: bool,
     pub durable_to_disk: bool,
     pub refusals_per_key_per_minute: u32,
@@ -164,6 +166,7 @@ impl Gateway {
             journal: ports.journal.clone(),
             counters: ports.counters.clone(),
             clock: ports.clock.clone(),
+            zone: settings.billing_zone.clone(),
         };
         let timeouts = PeerTimeouts { connect: settings.connect_timeout, keepalive: settings.upstream_keepalive };
         Self {
@@ -177,6 +180,11 @@ impl Gateway {
             ports,
             settings,
         }
+    }
+
+    /// What has to be counted of a key at a moment.
+    fn rules_of(&self, key: &Key, at: UnixMillis) -> Rules {
+        Rules::of(key, self.settings.budget_mode, &self.settings.billing_zone, at)
     }
 
     pub fn in_flight(&self) -> InFlight {

@@ -32,6 +32,7 @@ pub(super) enum GatewayError {
     WindowBudget { retry_after: Duration, rate: Option<RateState> },
     TotalBudgetExhausted,
     TotalBudgetFull { rate: Option<RateState> },
+    Quota { rate: Option<RateState> },
     Overloaded,
     JournalUnavailable,
     CountersUnavailable,
@@ -53,6 +54,7 @@ impl GatewayError {
             | Self::IncompleteSetting(_)
             | Self::TotalBudgetExhausted => 401,
             Self::BadTimeout | Self::BadRequest { .. } => 400,
+            Self::Quota { .. } => 402,
             Self::EncodedBody => 415,
             Self::UpgradeRequired => 426,
             Self::BodyTooLarge { .. } => 413,
@@ -88,6 +90,7 @@ impl GatewayError {
             Self::WindowBudget { .. } | Self::TotalBudgetExhausted | Self::TotalBudgetFull { .. } | Self::Unbounded => {
                 "gateway_cost_limit"
             }
+            Self::Quota { .. } => "insufficient_quota",
             Self::Overloaded | Self::JournalUnavailable | Self::CountersUnavailable | Self::ObjectsUnavailable => {
                 "gateway_unavailable"
             }
@@ -124,6 +127,8 @@ impl GatewayError {
             Self::WindowBudget { .. } => "the budget of this window does not cover this request".into(),
             Self::TotalBudgetExhausted => "the budget of this key is spent".into(),
             Self::TotalBudgetFull { .. } => "the rest of this key's budget is held by requests in flight or too small for this one".into(),
+            // Word for word what users of the unified API know.
+            Self::Quota { .. } => "Please recharge.".into(),
             Self::Overloaded => "the gateway is at capacity".into(),
             Self::JournalUnavailable => "the gateway cannot record requests now".into(),
             Self::CountersUnavailable => "the gateway cannot check limits now".into(),
@@ -152,6 +157,7 @@ impl GatewayError {
             Self::Rate { .. } => RefusalReason::Rate,
             Self::WindowBudget { .. } => RefusalReason::WindowBudget,
             Self::TotalBudgetExhausted | Self::TotalBudgetFull { .. } => RefusalReason::TotalBudget,
+            Self::Quota { .. } => RefusalReason::Quota,
             Self::Overloaded | Self::CountersUnavailable | Self::ObjectsUnavailable => RefusalReason::Overloaded,
             Self::JournalUnavailable => RefusalReason::Journal,
             Self::Connect | Self::Upstream | Self::UpstreamAuth | Self::Timeout => return None,
@@ -186,7 +192,7 @@ impl GatewayError {
     pub(super) const fn rate(&self) -> Option<RateState> {
         match self {
             Self::Rate { state } => Some(*state),
-            Self::WindowBudget { rate, .. } | Self::TotalBudgetFull { rate } => *rate,
+            Self::WindowBudget { rate, .. } | Self::TotalBudgetFull { rate } | Self::Quota { rate } => *rate,
             _ => None,
         }
     }
@@ -212,6 +218,7 @@ impl GatewayError {
                 | Self::WindowBudget { .. }
                 | Self::TotalBudgetExhausted
                 | Self::TotalBudgetFull { .. }
+                | Self::Quota { .. }
         )
     }
 
@@ -219,6 +226,7 @@ impl GatewayError {
     const fn anthropic_type(&self) -> &'static str {
         match self.status() {
             401 => "authentication_error",
+            402 => "billing_error",
             403 => "permission_error",
             404 => "not_found_error",
             413 => "request_too_large",
@@ -234,6 +242,8 @@ impl GatewayError {
     pub(super) const fn aws_type(&self) -> &'static str {
         match self.status() {
             401 | 403 => "AccessDeniedException",
+            // The one about money that clients do not repeat by themselves.
+            402 => "ServiceQuotaExceededException",
             404 => "ResourceNotFoundException",
             429 => "ThrottlingException",
             504 => "ModelTimeoutException",
@@ -291,6 +301,18 @@ mod tests {
         assert_eq!(rate(59_001).retry_after(), Some(60));
         assert_eq!(rate(0).retry_after(), Some(1));
         assert_eq!(GatewayError::NoKey.retry_after(), None);
+    }
+
+    #[test]
+    fn c87_nothing_left_of_quota_and_balance_is_for_the_client_to_pay() {
+        let error = GatewayError::Quota { rate: None };
+        assert_eq!((error.status(), error.kind(), &*error.message()), (402, "insufficient_quota", "Please recharge."));
+        assert!(error.never_retry() && error.is_rule_of_key() && error.retry_after().is_none());
+        assert_eq!((error.reason(), error.aborted_by()), (Some(RefusalReason::Quota), None));
+        let body = |dialect| serde_json::from_slice::<serde_json::Value>(&error.body(dialect, "r")).unwrap();
+        assert_eq!(body(Dialect::OpenAi)["error"]["type"], "insufficient_quota");
+        assert_eq!(body(Dialect::Anthropic)["error"]["type"], "billing_error");
+        assert_eq!(error.aws_type(), "ServiceQuotaExceededException");
     }
 
     #[test]

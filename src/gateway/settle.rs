@@ -3,9 +3,8 @@
 use super::admit::{Planned, Wishes};
 use super::arrival::Arrival;
 use super::{Gateway, Ports};
-use crate::domain::UnixMillis;
 use crate::domain::time::Clock;
-use crate::domain::{Event, EventFlag, Money, ObjectChanges, Usage, UsageSource};
+use crate::domain::{BillingZone, Event, EventFlag, Money, ObjectChanges, QuotaRule, UnixMillis, Usage, UsageSource};
 use crate::ledger::{self, Booking, Journal, JournalError, Position, Settle};
 use crate::limits::{Counters, Settlement};
 use crate::metering::Price;
@@ -19,12 +18,19 @@ use std::sync::Arc;
 /// Status of an event whose client left before any status was sent.
 pub(super) const CLIENT_CLOSED_REQUEST: u16 = 499;
 
+/// By what a request is billed, as known at its admission.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms<'a> {
+    pub(super) price: Option<&'a Price>,
+    pub(super) unpriced: bool,
+    pub(super) quota: Option<QuotaRule>,
+}
+
 /// What is booked when nobody ever comes back to close it: the prompt, at its cheapest estimate.
 pub(super) fn opening(
     planned: &Planned,
     wishes: Wishes,
-    price: Option<&Price>,
-    unpriced: bool,
+    terms: Terms<'_>,
     body_len: usize,
     arrival: &Arrival,
 ) -> Event {
@@ -53,9 +59,9 @@ pub(super) fn opening(
         method: arrival.method.as_str().into(),
         path: arrival.path.clone(),
         latency_ms: 0,
-        cost: price.map_or(Money::ZERO, |p| p.cost(&usage)),
+        cost: terms.price.map_or(Money::ZERO, |p| p.cost(&usage)),
         usage,
-        flags: if unpriced { vec![EventFlag::Unpriced] } else { Vec::new() },
+        flags: if terms.unpriced { vec![EventFlag::Unpriced] } else { Vec::new() },
         custom_id: wishes.custom_id,
         user_id: planned.call.user.clone(),
         request_id: arrival.request_id.clone(),
@@ -64,7 +70,7 @@ pub(super) fn opening(
         request: None,
         response: None,
         objects: None,
-        quota: None,
+        quota: terms.quota,
     }
 }
 
@@ -245,6 +251,7 @@ pub(super) struct Sink {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) counters: Arc<dyn Counters>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) zone: BillingZone,
 }
 
 impl fmt::Debug for Sink {
@@ -258,10 +265,14 @@ impl Settle for Sink {
         self.journal.open(event)
     }
 
-    fn settle(&self, event: Event) -> Result<Position, JournalError> {
+    fn settle(&self, mut event: Event) -> Result<Position, JournalError> {
+        // A cost belongs to the month in which it has come about, like to its window.
+        if let Some(rule) = &mut event.quota {
+            rule.month = self.zone.month_start(event.created_at);
+        }
         let closed = self.journal.close(&event);
-        if let Some(key) = event.key_id {
-            self.counters.settle(Settlement { key, event: event.id, cost: event.cost, at: event.created_at });
+        if let Some(settlement) = Settlement::of(&event) {
+            self.counters.settle(settlement);
         }
         closed
     }
@@ -270,3 +281,6 @@ impl Settle for Sink {
         self.clock.now()
     }
 }
+
+#[cfg(test)]
+mod tests;

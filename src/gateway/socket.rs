@@ -8,7 +8,7 @@ use super::headers::{self, Framing, StillTrue};
 use super::ids;
 use super::refuse::GatewayError;
 use super::relay::{Delivered, Delivery};
-use super::settle::{self, Outcome};
+use super::settle::{self, Outcome, Terms};
 use super::walk::{Exchanged, Serving};
 use crate::domain::{BudgetMode, EventFlag, Money};
 use crate::ledger::Booking;
@@ -120,7 +120,9 @@ async fn step(
 async fn book(serving: &Serving<'_>, wishes: &Wishes, reading: Reading) {
     let (g, planned) = (serving.g, &serving.planned);
     let now = g.ports.clock.now();
-    let mut event = settle::opening(planned, wishes.clone(), serving.price.as_ref(), false, 0, serving.arrival);
+    let quota = g.rules_of(&planned.key, now).quota;
+    let terms = Terms { price: serving.price.as_ref(), unpriced: false, quota };
+    let mut event = settle::opening(planned, wishes.clone(), terms, 0, serving.arrival);
     event.id = ids::event_id(now);
     event.created_at = now;
     event.upstream_request_id = Box::default();
@@ -151,7 +153,7 @@ async fn goes_on(serving: &Serving<'_>) -> bool {
         return false;
     }
     let now = g.ports.clock.now();
-    let rules = Rules { rate: None, mode: BudgetMode::Observe, ..Rules::of(current, g.settings.budget_mode) };
+    let rules = Rules { rate: None, mode: BudgetMode::Observe, ..g.rules_of(current, now) };
     if rules.is_empty() {
         return true;
     }

@@ -17,7 +17,6 @@ use super::space::{self, Space};
 use crate::auth::{credential, digest};
 use crate::domain::{EventFlag, Key, Setting};
 use crate::ledger::Booking;
-use crate::limits::Rules;
 use crate::metering::Price;
 use crate::providers::{
     self, Billing, Call, Ending, Endpoint, Handle, Prepare, Provider, Reading, Socket, Unsigned, UploadReader,
@@ -161,9 +160,8 @@ async fn request_body(
     fitting: &[Arc<Setting>],
 ) -> Result<Option<ReadBody>, ReadError> {
     let upload = !endpoint.json_body && session.get_header_bytes(http::header::CONTENT_TYPE).starts_with(b"multipart/");
-    let has_budget = Rules::of(key, g.settings.budget_mode).has_budget();
     let model_matters = fitting.iter().any(|setting| !setting.allowed_models.is_empty())
-        || (has_budget && endpoint.billing == Billing::Usage);
+        || (key.has_budget() && endpoint.billing == Billing::Usage);
     let small = read::declared_length(session).is_some_and(|n| n <= 64 * 1024);
     if upload && !small && !model_matters {
         if read::declared_length(session).is_some_and(|n| n > g.settings.upload_limit) {

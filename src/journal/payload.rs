@@ -1,7 +1,7 @@
 //! How the fields of an event lie in a record: no names, no text for numbers, because each request writes two of them.
 //!
 //! ```text
-//! 1        version of this layout
+//! 1        version of this layout; in version 1 the last line is missing
 //! 16       id
 //! 8        created_at, little endian
 //! 1        which of key_id (1) and setting_id (2) follow, 16 bytes each
@@ -10,18 +10,23 @@
 //! number   usage: source, batch (1) and many (2), which counts are not zero (bits, in the order of `counts`), then these counts
 //! number   which texts of usage (1..16) and of metadata (32), request (64), response (128) there are, then these
 //! number   objects made, each as id, kind and charged_as (empty = none); objects charged, each as id
+//! 1        whether (1) a quota rule follows, as two numbers: quota and month (both zigzag)
 //! ```
 //! A number is LEB128, a text its length as a number and then UTF-8. The checksum of the record has been looked at
-//! before any of this is read; what cannot be read all the same is set aside, never guessed.
+//! before any of this is read; what cannot be read all the same is set aside, never guessed. Former versions are read,
+//! because a journal outlives the build that wrote it.
 
 use crate::domain::{
-    Event, EventFlag, EventId, KeyId, MadeObject, Money, ObjectChanges, SettingId, UnixMillis, Usage, UsageSource,
+    Event, EventFlag, EventId, KeyId, MadeObject, Money, ObjectChanges, QuotaRule, SettingId, UnixMillis, Usage,
+    UsageSource,
 };
 use serde_json::value::RawValue;
 use std::str;
 use uuid::Uuid;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The first version with a quota rule.
+const WITH_QUOTA: u8 = 2;
 const FLAGS: [EventFlag; 6] = [
     EventFlag::Estimated,
     EventFlag::Aborted,
@@ -100,6 +105,11 @@ pub(super) fn write(event: &Event, out: &mut Vec<u8>) {
     for id in charged {
         text(out, id);
     }
+    out.push(u8::from(event.quota.is_some()));
+    if let Some(rule) = event.quota {
+        number(out, zigzag(rule.quota.units()));
+        number(out, zigzag(rule.month.0));
+    }
 }
 
 fn write_usage(usage: &Usage, out: &mut Vec<u8>) {
@@ -142,12 +152,12 @@ fn counts(usage: &mut Usage) -> [&mut u64; 20] {
 
 /// The pairing part alone, without a look at the rest.
 pub(super) fn read_head(payload: &[u8]) -> Result<Head, Unreadable> {
-    Fields(payload).head()
+    Fields(payload).head().map(|(_, head)| head)
 }
 
 pub(super) fn read(payload: &[u8]) -> Result<Event, Unreadable> {
     let mut fields = Fields(payload);
-    let Head { id, created_at } = fields.head()?;
+    let (version, Head { id, created_at }) = fields.head()?;
     let ids = fields.byte()?;
     let key_id = if ids & 1 == 0 { None } else { Some(KeyId::from_uuid(fields.uuid()?)) };
     let setting_id = if ids & 2 == 0 { None } else { Some(SettingId::from_uuid(fields.uuid()?)) };
@@ -172,11 +182,11 @@ pub(super) fn read(payload: &[u8]) -> Result<Event, Unreadable> {
     let made = (0..fields.number()?).map(|_| fields.made()).collect::<Result<_, _>>()?;
     let charged = (0..fields.number()?).map(|_| fields.text()).collect::<Result<_, _>>()?;
     let objects = ObjectChanges { made, charged };
+    let quota = if version >= WITH_QUOTA { fields.quota()? } else { None };
     if !fields.0.is_empty() {
         return Err(Unreadable);
     }
     Ok(Event {
-        quota: None,
         id,
         created_at,
         key_id,
@@ -199,6 +209,7 @@ pub(super) fn read(payload: &[u8]) -> Result<Event, Unreadable> {
         request,
         response,
         objects: (!objects.is_empty()).then(|| Box::new(objects)),
+        quota,
     })
 }
 
@@ -206,12 +217,14 @@ pub(super) fn read(payload: &[u8]) -> Result<Event, Unreadable> {
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
-    fn head(&mut self) -> Result<Head, Unreadable> {
-        if self.byte()? != VERSION {
+    /// With the version of the layout.
+    fn head(&mut self) -> Result<(u8, Head), Unreadable> {
+        let version = self.byte()?;
+        if !(1..=VERSION).contains(&version) {
             return Err(Unreadable);
         }
         let id = EventId::from_uuid(self.uuid()?);
-        Ok(Head { id, created_at: UnixMillis(i64::from_le_bytes(self.array()?)) })
+        Ok((version, Head { id, created_at: UnixMillis(i64::from_le_bytes(self.array()?)) }))
     }
 
     fn usage(&mut self) -> Result<Usage, Unreadable> {
@@ -231,6 +244,17 @@ impl<'a> Fields<'a> {
     fn made(&mut self) -> Result<MadeObject, Unreadable> {
         let (id, kind, charged_as) = (self.text()?, self.text()?, self.text()?);
         Ok(MadeObject { id, kind, charged_as: Some(charged_as).filter(|id| !id.is_empty()) })
+    }
+
+    fn quota(&mut self) -> Result<Option<QuotaRule>, Unreadable> {
+        match self.byte()? {
+            0 => Ok(None),
+            1 => Ok(Some(QuotaRule {
+                quota: Money::from_units(unzigzag(self.number()?)),
+                month: UnixMillis(unzigzag(self.number()?)),
+            })),
+            _ => Err(Unreadable),
+        }
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {

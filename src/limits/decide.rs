@@ -1,10 +1,10 @@
 //! The decision itself: one ask against plain counts, all rules at once, nothing taken.
 //!
-//! Order: rate, windowed budget, total budget; the first that objects is the refusal.
+//! Order: rate, windowed budget, total budget, quota with balance; the first that objects is the refusal.
 //! Sums are made in 128 bits, so no amount can wrap or saturate its way past a limit.
 
 use super::{Ask, RateState, Refusal, Verdict};
-use crate::domain::{BudgetMode, Money, UnixMillis, Window};
+use crate::domain::{Account, BudgetMode, Money, UnixMillis, Window};
 use std::time::Duration;
 
 /// What has been counted for a key when it asks. Each figure belongs to the window that holds `ask.now`.
@@ -16,6 +16,8 @@ pub struct Counts {
     pub window_spent: Money,
     /// Settled since the key exists.
     pub total_spent: Money,
+    /// Used of the quota, left of the balance.
+    pub account: Account,
     /// Sum of the holds that have not expired.
     pub held: Money,
     /// How many those are. A hold of zero counts: its request may still cost something.
@@ -45,6 +47,14 @@ pub fn decide(ask: &Ask, counts: &Counts) -> Verdict {
         if room != Room::Fits {
             let (exhausted, rate) = (room == Room::Exhausted, untouched_rate(ask, counts));
             return Verdict::Refused(Refusal::TotalBudget { exhausted, rate });
+        }
+    }
+    if let Some(rule) = ask.rules.quota {
+        // What is available counts as the limit of a budget of which nothing is spent yet.
+        let room = room(ask, counts.account.available(rule), Money::ZERO, counts);
+        if room != Room::Fits {
+            let (exhausted, rate) = (room == Room::Exhausted, untouched_rate(ask, counts));
+            return Verdict::Refused(Refusal::Quota { exhausted, rate });
         }
     }
     Verdict::Admitted { rate }
@@ -90,7 +100,7 @@ fn until_end(window: Window, now: UnixMillis) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{EventId, KeyId, RateLimit, SpendLimit};
+    use crate::domain::{EventId, KeyId, QuotaRule, RateLimit, SpendLimit};
     use crate::limits::Rules;
     use proptest::prelude::*;
     use uuid::Uuid;
@@ -106,7 +116,7 @@ mod tests {
     fn ask(mode: BudgetMode, hold: i64) -> Ask {
         Ask {
             key: KeyId::from_uuid(Uuid::from_u128(1)),
-            rules: Rules { rate: None, total_budget: None, window_budget: None, mode },
+            rules: Rules { rate: None, total_budget: None, window_budget: None, quota: None, mode },
             event: EventId::from_uuid(Uuid::from_u128(2)),
             now: NOW,
             hold: usd(hold),
@@ -121,7 +131,8 @@ mod tests {
     }
 
     fn counts(spent: i64, held: i64, in_flight: u64) -> Counts {
-        Counts { admitted: 0, window_spent: usd(spent), total_spent: usd(spent), held: usd(held), in_flight }
+        let account = Account::default();
+        Counts { admitted: 0, window_spent: usd(spent), total_spent: usd(spent), account, held: usd(held), in_flight }
     }
 
     const ADMITTED: Verdict = Verdict::Admitted { rate: None };
@@ -164,6 +175,86 @@ mod tests {
             let verdict = decide(&total(mode, limit, hold), &counts(spent, held, in_flight));
             assert_eq!(verdict, expect, "{mode:?} limit {limit} spent {spent} held {held}/{in_flight} asks {hold}");
         }
+    }
+
+    /// An ask under a quota, against an account of this month.
+    fn quota(mode: BudgetMode, quota: i64, used: i64, balance: i64, hold: i64) -> (Ask, Account) {
+        let mut ask = ask(mode, hold);
+        let month = Window::Month.bounds(NOW).0;
+        ask.rules.quota = Some(QuotaRule { quota: usd(quota), month });
+        (ask, Account { month, month_fee: usd(used), balance: usd(balance) })
+    }
+
+    #[test]
+    fn quota_and_balance_are_one_budget_in_every_mode() {
+        use BudgetMode::{Observe, Reserve, Strict};
+        let full = Verdict::Refused(Refusal::Quota { exhausted: false, rate: None });
+        let exhausted = Verdict::Refused(Refusal::Quota { exhausted: true, rate: None });
+        for (mode, limit, used, balance, held, in_flight, hold, expect) in [
+            // available > 0, whatever is held or asked
+            (Observe, 100, 99, 0, 1_000, 50, 1_000, ADMITTED),
+            (Observe, 100, 100, 1, 1_000, 50, 1_000, ADMITTED),
+            (Observe, 100, 100, 0, 0, 0, 0, exhausted),
+            (Observe, 100, 100, -5, 0, 0, 0, exhausted),
+            (Observe, 0, 0, 0, 0, 0, 0, exhausted),
+            (Observe, 0, 0, 1, 0, 0, 0, ADMITTED),
+            // a debt does not eat into the quota
+            (Observe, 100, 99, -50, 0, 0, 0, ADMITTED),
+            (Strict, 100, 40, -50, 0, 0, 60, ADMITTED),
+            (Strict, 100, 40, -50, 0, 0, 61, full),
+            // holds + estimate <= available
+            (Reserve, 100, 40, 20, 50, 2, 30, ADMITTED),
+            (Reserve, 100, 40, 20, 50, 2, 31, full),
+            // or alone, with something left
+            (Reserve, 100, 99, 0, 0, 0, 5_000, ADMITTED),
+            (Reserve, 100, 100, 1, 0, 0, 5_000, ADMITTED),
+            (Reserve, 100, 100, 0, 0, 0, 0, exhausted),
+            (Reserve, 0, 0, 0, 0, 0, 0, exhausted),
+            // what others hold has used up the rest: nothing, not even a request that holds nothing
+            (Reserve, 100, 40, 20, 81, 1, 0, full),
+            (Reserve, 100, 40, 20, 80, 1, 0, ADMITTED),
+            (Reserve, 100, 40, 20, 80, 1, 1, full),
+            // holds + worst case <= available, alone or not
+            (Strict, 100, 40, 20, 50, 2, 30, ADMITTED),
+            (Strict, 100, 40, 20, 50, 2, 31, full),
+            (Strict, 100, 99, 1, 0, 0, 3, full),
+            (Strict, 100, 99, 1, 0, 0, 2, ADMITTED),
+            (Strict, 100, 100, 0, 0, 0, 0, exhausted),
+            // lowered below what is used: the balance is all there is
+            (Strict, 10, 40, 20, 0, 0, 20, ADMITTED),
+            (Strict, 10, 40, 20, 0, 0, 21, full),
+            // sums beyond 64 bits
+            (Strict, i64::MAX, 0, i64::MAX, i64::MAX, 1, 1, full),
+            (Strict, 100, 90, 0, 15, 1, -50, full),
+        ] {
+            let (ask, account) = quota(mode, limit, used, balance, hold);
+            let counts = Counts { account, held: usd(held), in_flight, ..Counts::default() };
+            let says = format!("{mode:?} {used} of {limit} + {balance}, held {held}/{in_flight}, asks {hold}");
+            assert_eq!(decide(&ask, &counts), expect, "{says}");
+        }
+    }
+
+    #[test]
+    fn quota_objects_last_and_takes_nothing() {
+        let (mut ask, account) = quota(BudgetMode::Strict, 10, 10, 0, 0);
+        ask.rules.rate = Some(RateLimit { limit: 2, window: Window::Minute });
+        ask.rules.total_budget = Some(usd(5));
+        let mut counts = Counts { account, ..counts(5, 0, 0) };
+        assert!(matches!(decide(&ask, &counts), Verdict::Refused(Refusal::TotalBudget { .. })));
+        counts.total_spent = usd(4);
+        let rate = Some(RateState { limit: 2, remaining: 2, reset: LEFT });
+        assert_eq!(decide(&ask, &counts), Verdict::Refused(Refusal::Quota { exhausted: true, rate }));
+        counts.account.balance = usd(1);
+        assert!(matches!(decide(&ask, &counts), Verdict::Admitted { .. }));
+        counts.admitted = 2;
+        assert!(matches!(decide(&ask, &counts), Verdict::Refused(Refusal::Rate { .. })));
+    }
+
+    #[test]
+    fn what_was_used_last_month_is_free_again() {
+        let (ask, mut account) = quota(BudgetMode::Strict, 10, 10, 0, 10);
+        account.month = UnixMillis(account.month.0 - 1);
+        assert_eq!(decide(&ask, &Counts { account, ..Counts::default() }), ADMITTED);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Rules of a key against its counts: rate, total and windowed budget, in one atomic step.
+//! Rules of a key against its counts: rate, windowed and total budget, quota with balance, in one atomic step.
 //!
 //! The decision itself is pure (`decide`); who keeps the counts fills the port [`Counters`].
 
@@ -6,7 +6,9 @@ pub mod decide;
 
 pub use decide::{Counts, decide};
 
-use crate::domain::{BudgetMode, EventId, Key, KeyId, Money, RateLimit, SpendLimit, UnixMillis};
+use crate::domain::{
+    Account, BillingZone, BudgetMode, Event, EventId, Key, KeyId, Money, QuotaRule, RateLimit, SpendLimit, UnixMillis,
+};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -17,23 +19,28 @@ pub struct Rules {
     pub rate: Option<RateLimit>,
     pub total_budget: Option<Money>,
     pub window_budget: Option<SpendLimit>,
+    /// With the billing month of the moment that the rules are asked in.
+    pub quota: Option<QuotaRule>,
     pub mode: BudgetMode,
 }
 
 impl Rules {
-    pub fn of(key: &Key, default_mode: BudgetMode) -> Self {
+    /// As they are at the moment `at`.
+    pub fn of(key: &Key, default_mode: BudgetMode, zone: &BillingZone, at: UnixMillis) -> Self {
         Self {
             rate: key.rate,
             total_budget: key.total_budget,
             window_budget: key.window_budget,
+            quota: zone.rule_of(key, at),
             mode: key.budget_mode.unwrap_or(default_mode),
         }
     }
     pub const fn is_empty(&self) -> bool {
         self.rate.is_none() && !self.has_budget()
     }
+    /// Whether any rule depends on what requests cost.
     pub const fn has_budget(&self) -> bool {
-        self.total_budget.is_some() || self.window_budget.is_some()
+        self.total_budget.is_some() || self.window_budget.is_some() || self.quota.is_some()
     }
 }
 
@@ -84,6 +91,12 @@ pub enum Refusal {
         exhausted: bool,
         rate: Option<RateState>,
     },
+    /// Quota and balance together have no room. `exhausted`: nothing is left of either, so it takes the next month or
+    /// a payment; otherwise holds are in the way.
+    Quota {
+        exhausted: bool,
+        rate: Option<RateState>,
+    },
 }
 
 /// The end of an admitted request: its hold is replaced by its true cost.
@@ -94,6 +107,16 @@ pub struct Settlement {
     pub cost: Money,
     /// Completion: decides the window that the cost falls into, as in the ledger.
     pub at: UnixMillis,
+    /// As in the event ([`crate::domain::Event::quota`]): how the cost is taken from the key's account. `None` = not.
+    pub quota: Option<QuotaRule>,
+}
+
+impl Settlement {
+    /// What an event that has ended means to the counters; `None` when it is nobody's.
+    pub fn of(event: &Event) -> Option<Self> {
+        let (cost, at, quota) = (event.cost, event.created_at, event.quota);
+        event.key_id.map(|key| Self { key, event: event.id, cost, at, quota })
+    }
 }
 
 /// Money that is set aside for a running request, as one process tells another.
@@ -121,6 +144,10 @@ pub trait Counters: Send + Sync {
     fn release(&self, ask: &Ask);
     /// All-time spend as counted now.
     async fn spent(&self, key: KeyId) -> Result<Money, CountersUnavailable>;
+    /// Used of the quota and left of the balance, as counted now. The default one for a key that never had any.
+    async fn account(&self, key: KeyId) -> Result<Account, CountersUnavailable>;
+    /// Adds to the balance what the store has added to it; requests may spend it from now on. Once per payment.
+    fn credit(&self, key: KeyId, amount: Money);
     /// Forgets the rate or window-budget count of a key whose rule was changed by an operator.
     fn reset_rate(&self, key: KeyId);
     fn reset_window_budget(&self, key: KeyId);

@@ -44,6 +44,8 @@ label! {
         Rate = "rate",
         WindowBudget = "window_budget",
         TotalBudget = "total_budget",
+        /// Nothing is left of the month's quota and the balance, or not enough.
+        Quota = "quota",
         /// No price for the model, and the key has a budget.
         Unpriced = "unpriced",
         BodyTooLarge = "body_too_large",

@@ -440,6 +440,10 @@ impl Counters for FakeCounters {
     async fn spent(&self, _key: KeyId) -> std::result::Result<Money, CountersUnavailable> {
         Err(CountersUnavailable)
     }
+    async fn account(&self, _key: KeyId) -> std::result::Result<Account, CountersUnavailable> {
+        Err(CountersUnavailable)
+    }
+    fn credit(&self, _key: KeyId, _amount: Money) {}
     fn reset_rate(&self, key: KeyId) {
         self.rates.lock().push(key);
     }

@@ -1,7 +1,8 @@
 //! Every field of every event comes back as it was, and no bytes make the reader panic.
 
 use crate::domain::{
-    Event, EventFlag, EventId, KeyId, MadeObject, Money, ObjectChanges, SettingId, UnixMillis, Usage, UsageSource,
+    Event, EventFlag, EventId, KeyId, MadeObject, Money, ObjectChanges, QuotaRule, SettingId, UnixMillis, Usage,
+    UsageSource,
 };
 use crate::journal::payload::{read, read_head, write};
 use proptest::prelude::*;
@@ -57,8 +58,9 @@ fn events() -> impl Strategy<Value = Event> {
     let numbers = (any::<i64>(), any::<u16>(), any::<u64>(), any::<i64>(), 0..64_u8);
     let tags = prop::collection::vec(".{0,8}", 0..4);
     let made = prop::option::of(words::<3>());
-    (ids, numbers, tags, words::<8>(), usages(), [raw(), raw(), raw()], made).prop_map(
-        |((id, key, setting), (at, status, latency_ms, cost, flags), tags, texts, usage, bodies, made)| {
+    let quota = prop::option::of((any::<i64>(), any::<i64>()));
+    (ids, numbers, tags, words::<8>(), usages(), [raw(), raw(), raw()], (made, quota)).prop_map(
+        |((id, key, setting), (at, status, latency_ms, cost, flags), tags, texts, usage, bodies, (made, quota))| {
             let [provider, model, method, path, custom_id, user_id, request_id, upstream_request_id] = texts;
             let [metadata, request, response] = bodies;
             let all = ["estimated", "aborted", "unpriced", "cached", "refused", "recovered"];
@@ -67,7 +69,6 @@ fn events() -> impl Strategy<Value = Event> {
                 .map(|n| serde_json::from_value(all[n].into()).unwrap())
                 .collect();
             Event {
-                quota: None,
                 id: EventId::from_uuid(Uuid::from_u128(id)),
                 created_at: UnixMillis(at),
                 key_id: key.map(|k| KeyId::from_uuid(Uuid::from_u128(k))),
@@ -93,6 +94,8 @@ fn events() -> impl Strategy<Value = Event> {
                     let charged_as = Some(other.clone()).filter(|id| !id.is_empty());
                     Box::new(ObjectChanges { made: vec![MadeObject { id, kind, charged_as }], charged: vec![other] })
                 }),
+                quota: quota
+                    .map(|(quota, month)| QuotaRule { quota: Money::from_units(quota), month: UnixMillis(month) }),
             }
         },
     )
@@ -119,9 +122,9 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_without_a_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn any_bytes_are_read_without_a_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..400), version in 1..3u8) {
         if let Some(first) = bytes.first_mut() {
-            *first = 1;
+            *first = version;
         }
         drop(read(&bytes));
         let _ = read_head(&bytes);
@@ -130,5 +133,45 @@ proptest! {
 
 #[test]
 fn another_version_is_not_guessed_at() {
-    assert!(read(&[2; 100]).is_err() && read_head(&[2; 100]).is_err());
+    for version in [0, 3, 255] {
+        let mut payload = FORMER.to_vec();
+        assert!(read(&payload).is_ok() && read_head(&payload).is_ok());
+        payload[0] = version;
+        assert!(read(&payload).is_err() && read_head(&payload).is_err(), "{version}");
+    }
+}
+
+/// Version 1, byte by byte.
+const FORMER: &[u8] = &[
+    1, // version
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, // id
+    0x39, 0x30, 0, 0, 0, 0, 0, 0, // created_at 12345
+    1, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, // a key, no setting
+    0xC8, 0x01, // status 200
+    9,    // latency_ms
+    84,   // cost 42
+    2,    // aborted
+    1, 1, b't', // one tag
+    1, b'p', 1, b'm', 4, b'P', b'O', b'S', b'T', 2, b'/', b'x', // provider, model, method, path
+    0, 0, 1, b'r', 0, // custom_id, user_id, request_id, upstream_request_id
+    1, 0, 1, 5, // usage: upstream, no mark, in_text of 5
+    0, // none of the optional texts
+    0, 1, 1, b'o', // objects: none made, one charged
+];
+
+#[test]
+fn an_event_of_the_former_version_is_read_whole() {
+    let event = read(FORMER).unwrap();
+    assert_eq!((event.created_at, event.status, event.latency_ms), (UnixMillis(12_345), 200, 9));
+    assert_eq!((event.key_id, event.setting_id), (Some(KeyId::from_uuid(Uuid::from_bytes([7; 16]))), None));
+    assert_eq!((event.cost, &*event.flags), (Money::from_units(42), &[EventFlag::Aborted][..]));
+    assert_eq!((&*event.path, &*event.request_id, event.usage.in_text), ("/x", "r", 5));
+    assert_eq!(event.objects.as_ref().unwrap().charged, [Box::<str>::from("o")]);
+    assert_eq!(event.quota, None);
+    // It is nothing but the new version without its last line.
+    let mut payload = Vec::new();
+    write(&event, &mut payload);
+    assert_eq!((payload[0], payload.pop()), (2, Some(0)));
+    assert_eq!(payload[1..], FORMER[1..]);
+    assert!(read(&[FORMER, &[0]].concat()).is_err(), "nothing follows in the former version");
 }
