@@ -63,6 +63,8 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
         return Err(anyhow!("ledger.journal_dir: the store does not take the events that a former process left"));
     }
     let former = runtime.block_on(book_if_ended(former, store.clone()))?;
+    let first = admin::first_models(clock.now());
+    runtime.block_on(store.seed_models(&first)).context("store.path: the first models cannot be stored")?;
     let counters = Arc::new(MemoryCounters::new());
     let loader = Arc::new(Loader::new(store.clone()));
     runtime.block_on(loader.refresh()).context("store.path: the configuration cannot be read")?;
@@ -130,6 +132,7 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
         refresh: Arc::new(RefreshNow(wanted)),
         counters: counters.clone(),
         clock,
+        zone: config.limits.billing_timezone.clone(),
         schemas: AdminState::built_in_schemas,
         access: Arc::new(access),
         cors: Arc::new(config.management.cors_allow_origins.clone()),

@@ -1,8 +1,8 @@
 //! What the admin listener works with, and the two small needs it states to the shell.
 
 use super::{Access, Origins};
+use crate::domain::BillingZone;
 use crate::domain::time::Clock;
-use crate::domain::{UnixMillis, Window};
 use crate::limits::Counters;
 use crate::providers::SettingSchema;
 use crate::snapshot::Snapshot;
@@ -48,6 +48,8 @@ pub struct AdminState {
     pub refresh: Arc<dyn Refresh>,
     pub counters: Arc<dyn Counters>,
     pub clock: Arc<dyn Clock>,
+    /// Whose months quotas are counted in.
+    pub zone: BillingZone,
     /// Entries that a setting of this provider has; `None` = no such provider.
     pub schemas: fn(&str) -> Option<SettingSchema>,
     pub access: Arc<Access>,
@@ -68,10 +70,6 @@ impl AdminState {
     /// The schemas of the built-in providers.
     pub fn built_in_schemas(provider: &str) -> Option<SettingSchema> {
         crate::providers::by_name(provider).map(|known| known.setting_schema())
-    }
-    /// Start of the billing month that holds `now`.
-    pub(super) fn month_start(&self, now: UnixMillis) -> UnixMillis {
-        Window::Month.bounds(now).0
     }
     /// After a committed change, before it is answered: the caller's next request shall find it in force.
     pub(super) async fn show_change(&self) {

@@ -6,7 +6,11 @@ use crate::domain::{CustomProvider, Group, GroupId, Key, KeyDigest, KeyId, Model
 #[derive(Clone, Debug)]
 pub enum Change {
     Key(Box<Key>),
-    KeyGone { id: KeyId, digest: KeyDigest },
+    /// The digest stands for this key no longer: the key was deleted, or has another one and is told after this.
+    KeyGone {
+        id: KeyId,
+        digest: KeyDigest,
+    },
     Setting(Box<Setting>),
     CustomProvider(Box<CustomProvider>),
     Model(Box<Model>),

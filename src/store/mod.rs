@@ -92,7 +92,7 @@ pub struct KeyFilter {
     pub paging: Paging,
 }
 
-/// By what keys are listed; ties are broken by number, then id.
+/// By what keys are listed; ties are broken by number, those of the creation by id.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum KeySort {
     #[default]
@@ -103,6 +103,7 @@ pub enum KeySort {
     Total,
     /// Used of the quota in the month that begins then.
     Month(UnixMillis),
+    /// No quota is less than any.
     Quota,
     Balance,
     Updated,
@@ -118,15 +119,18 @@ pub struct Books {
 #[async_trait]
 pub trait KeyStore: Send + Sync {
     /// Stores all of them in one transaction, or none: [`StoreError::DuplicateKey`] when one has the digest of a
-    /// stored key or of another of them. A stored revision is 1, whatever `key.revision` says. Other writes wait
-    /// meanwhile, so a caller with many sends some thousands at a time.
+    /// stored key or of another of them, [`StoreError::NotFound`] when one names a group or model that does not exist.
+    /// Stored revisions are 1 and numbers are chosen here, whatever the keys say. Other writes wait meanwhile, so a
+    /// caller with many sends some thousands at a time.
     async fn insert_keys(&self, keys: &[Key]) -> Result<()>;
     async fn insert_key(&self, key: &Key) -> Result<()> {
         self.insert_keys(std::slice::from_ref(key)).await
     }
-    /// Replaces everything but digest and creation time. `key.revision` is the one that was read;
+    /// Replaces everything but digest, number, creation time and grants. `key.revision` is the one that was read;
     /// a different one in the store is [`StoreError::Conflict`]. The stored revision is then one more.
+    /// [`StoreError::NotFound`] when there is no such key, or not the group that it names.
     async fn update_key(&self, key: &Key) -> Result<()>;
+    /// With its grants and its account; its events and all-time spend stay.
     async fn delete_key(&self, id: KeyId) -> Result<()>;
     async fn key(&self, id: KeyId) -> Result<Option<Key>>;
     async fn list_keys(&self, filter: &KeyFilter) -> Result<Page<Key>>;
@@ -134,7 +138,8 @@ pub trait KeyStore: Send + Sync {
     async fn key_numbered(&self, number: i64) -> Result<Option<Key>>;
     /// As [`Self::key`], by digest.
     async fn key_with_digest(&self, digest: &KeyDigest) -> Result<Option<Key>>;
-    /// Gives the key another secret: from now on only the new one is known. `revision` as in [`Self::update_key`].
+    /// Gives the key another secret: from now on only the new one is known. `revision` as in [`Self::update_key`]. The
+    /// digest of another key is [`StoreError::DuplicateKey`].
     async fn replace_digest(
         &self,
         id: KeyId,
@@ -143,7 +148,7 @@ pub trait KeyStore: Send + Sync {
         hint: &str,
         at: UnixMillis,
     ) -> Result<()>;
-    /// Adds to the balance (never negative amounts) and returns the account after it.
+    /// Adds to the balance (a negative amount adds nothing) and returns the account after it.
     async fn credit(&self, id: KeyId, amount: Money) -> Result<Account>;
     /// Of each of these keys that has ever spent or been credited.
     async fn books(&self, ids: &[KeyId]) -> Result<Vec<(KeyId, Books)>>;
@@ -226,7 +231,7 @@ pub struct FirstModels {
 #[async_trait]
 pub trait ModelStore: Send + Sync {
     /// Once in the life of a store: writes them unless that was done before, whatever has become of them since. The
-    /// group gets id 1. Whether it was done now.
+    /// group gets id 1. A store that has had models or groups counts as done. Whether it was done now.
     async fn seed_models(&self, first: &FirstModels) -> Result<bool>;
     /// Chooses the id. A name that exists is [`StoreError::DuplicateName`].
     async fn insert_model(&self, model: &Model) -> Result<ModelId>;
@@ -383,7 +388,8 @@ pub struct TopKeysFilter {
 
 #[async_trait]
 pub trait EventStore: Send + Sync {
-    /// Writes what is not there yet (by event id) and adds exactly that to each key's spend, in one transaction.
+    /// Writes what is not there yet (by event id), adds exactly that to each key's spend and takes it, when the event
+    /// has a quota rule and the key still exists, from its account: in one transaction, a key's events in order.
     /// Objects that an event made or was charged for are written with it; an event that is charged for what another
     /// one bears already is stored at cost 0. Returns how many were new.
     async fn insert_events(&self, events: &[Event]) -> Result<usize>;

@@ -1,10 +1,10 @@
-//! Secrets at rest: AES-256-GCM under a master key. A sealed value opens only for the setting and entry it was made for.
+//! Secrets at rest: AES-256-GCM under a master key. A sealed value opens only for the row and entry it was made for.
 //!
 //! Text form: `v1.<key id>.<base64 of nonce, ciphertext and tag>`. The key id is a digest prefix, so that a list of
 //! master keys can be rotated: the first seals, all open.
 
 use super::StoreError;
-use crate::domain::{Secret, SettingId};
+use crate::domain::{ModelId, Secret, SettingId};
 use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::{DecodePaddingMode, general_purpose::STANDARD};
@@ -148,7 +148,26 @@ struct Lock {
     key: LessSafeKey,
 }
 
-/// Seals and opens the secrets of settings.
+/// Where a sealed value stands.
+#[derive(Clone, Copy, Debug)]
+pub enum SealedRow {
+    Setting(SettingId),
+    Model(ModelId),
+}
+
+impl From<SettingId> for SealedRow {
+    fn from(id: SettingId) -> Self {
+        Self::Setting(id)
+    }
+}
+
+impl From<ModelId> for SealedRow {
+    fn from(id: ModelId) -> Self {
+        Self::Model(id)
+    }
+}
+
+/// Seals and opens the secrets of settings and models.
 pub struct Sealer {
     /// Never empty; the first seals.
     locks: Vec<Lock>,
@@ -172,21 +191,21 @@ impl Sealer {
         Ok(Self { locks, random: SystemRandom::new() })
     }
 
-    /// LIMIT: random nonces are safe for 2^32 values per master key; a setting has one to three.
-    pub fn seal(&self, setting: SettingId, entry: &str, secret: &Secret) -> Result<String, SealError> {
+    /// LIMIT: random nonces are safe for 2^32 values per master key; a setting has one to three, a model one.
+    pub fn seal(&self, row: impl Into<SealedRow>, entry: &str, secret: &Secret) -> Result<String, SealError> {
         let lock = self.locks.first().ok_or(SealError::NoKey)?;
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce).map_err(|_| SealError::NoRandom)?;
         let mut body = secret.expose().as_bytes().to_vec();
         lock.key
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), place(setting, entry), &mut body)
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), place(row.into(), entry), &mut body)
             .map_err(|_| SealError::Unsealable)?;
         let sealed = [&nonce[..], &body].concat();
         Ok(format!("{VERSION}.{}.{}", lock.id, STANDARD.encode(sealed)))
     }
 
-    pub fn open(&self, setting: SettingId, entry: &str, sealed: &str) -> Result<Secret, SealError> {
-        self.try_open(setting, entry, sealed).ok_or(SealError::Unsealable)
+    pub fn open(&self, row: impl Into<SealedRow>, entry: &str, sealed: &str) -> Result<Secret, SealError> {
+        self.try_open(row.into(), entry, sealed).ok_or(SealError::Unsealable)
     }
 
     /// Whether the value was sealed with the first key.
@@ -194,14 +213,13 @@ impl Sealer {
         parts(sealed).is_some_and(|(id, _)| self.locks.first().is_some_and(|lock| lock.id == id))
     }
 
-    fn try_open(&self, setting: SettingId, entry: &str, sealed: &str) -> Option<Secret> {
+    fn try_open(&self, row: SealedRow, entry: &str, sealed: &str) -> Option<Secret> {
         let (id, body) = parts(sealed)?;
         let lock = self.locks.iter().find(|lock| lock.id == id)?;
         let bytes = STANDARD.decode(body).ok()?;
         let (nonce, body) = bytes.split_first_chunk::<NONCE_LEN>()?;
         let mut body = body.to_vec();
-        let plain =
-            lock.key.open_in_place(Nonce::assume_unique_for_key(*nonce), place(setting, entry), &mut body).ok()?;
+        let plain = lock.key.open_in_place(Nonce::assume_unique_for_key(*nonce), place(row, entry), &mut body).ok()?;
         std::str::from_utf8(plain).ok().map(Secret::new)
     }
 }
@@ -223,9 +241,12 @@ fn parts(sealed: &str) -> Option<(&str, &str)> {
     rest.split_once('.')
 }
 
-/// Binds a sealed value to its row and entry. The id has a fixed length, so the parts cannot be shifted.
-fn place(setting: SettingId, entry: &str) -> Aad<Vec<u8>> {
-    Aad::from([b"tollgate setting v1\0", &setting.as_bytes()[..], entry.as_bytes()].concat())
+/// Binds a sealed value to its row and entry. Ids have a fixed length, so the parts cannot be shifted.
+fn place(row: SealedRow, entry: &str) -> Aad<Vec<u8>> {
+    Aad::from(match row {
+        SealedRow::Setting(id) => [b"tollgate setting v1\0", &id.as_bytes()[..], entry.as_bytes()].concat(),
+        SealedRow::Model(id) => [b"tollgate model v1\0", &id.0.to_be_bytes()[..], entry.as_bytes()].concat(),
+    })
 }
 
 #[cfg(test)]
@@ -258,6 +279,10 @@ mod tests {
         let sealed = sealer.seal(id(1), "apikey", &secret()).unwrap();
         assert!(matches!(sealer.open(id(2), "apikey", &sealed), Err(SealError::Unsealable)));
         assert!(matches!(sealer.open(id(1), "bearerToken", &sealed), Err(SealError::Unsealable)));
+        let sealed = sealer.seal(ModelId(1), "config", &secret()).unwrap();
+        assert_eq!(sealer.open(ModelId(1), "config", &sealed).unwrap(), secret());
+        assert!(matches!(sealer.open(ModelId(2), "config", &sealed), Err(SealError::Unsealable)));
+        assert!(matches!(sealer.open(id(1), "config", &sealed), Err(SealError::Unsealable)));
     }
 
     #[test]

@@ -138,7 +138,7 @@ async fn delete(State(state): State<AdminState>, caller: Caller, body: Body) -> 
 
 async fn list(State(state): State<AdminState>, query: Query) -> Answer<List<ListedKey>> {
     let paging = query.paging();
-    let month = state.month_start(state.clock.now());
+    let month = state.zone.month_start(state.clock.now());
     let (sort, order) = sorting(&query, month);
     let role = query.text("role").map(Role::parse);
     let filter = KeyFilter {
@@ -189,7 +189,7 @@ fn sorting(query: &Query, month: UnixMillis) -> (KeySort, Order) {
 
 async fn detail(State(state): State<AdminState>, RowId(id): RowId) -> Answer<FullKey> {
     let member = members::member(&state, id).await?;
-    Ok(Success(FullKey::of(member, state.month_start(state.clock.now()))))
+    Ok(Success(FullKey::of(member, state.zone.month_start(state.clock.now()))))
 }
 
 async fn mine(State(state): State<AdminState>, caller: Caller) -> Answer<FullKey> {
@@ -199,7 +199,7 @@ async fn mine(State(state): State<AdminState>, caller: Caller) -> Answer<FullKey
     // Deleted since it was let in.
     let gone = |error| if matches!(error, MemberError::Unknown) { Refusal::bad_key() } else { error.into() };
     let member = members::member(&state, key.number).await.map_err(gone)?;
-    Ok(Success(FullKey::of(member, state.month_start(state.clock.now()))))
+    Ok(Success(FullKey::of(member, state.zone.month_start(state.clock.now()))))
 }
 
 async fn list_model(State(state): State<AdminState>, query: Query) -> Answer<List<grants::GrantItem>> {

@@ -95,6 +95,8 @@ async fn insert(state: &AdminState, profile: &Profile) -> Result<(KeyId, Secret)
         match state.store.insert_key(&key).await {
             Ok(()) => return Ok((key.id, secret)),
             Err(StoreError::DuplicateKey) if draws < DRAWS => draws += 1,
+            // It went since it was looked for.
+            Err(StoreError::NotFound) => return Err(MemberError::UnknownGroup),
             Err(error) => return Err(error.into()),
         }
     }
@@ -103,6 +105,7 @@ async fn insert(state: &AdminState, profile: &Profile) -> Result<(KeyId, Secret)
 async fn pay_in(state: &AdminState, id: KeyId, amount: Money) -> Result<(), StoreError> {
     if amount > Money::ZERO {
         state.store.credit(id, amount).await?;
+        state.counters.credit(id, amount);
     }
     Ok(())
 }

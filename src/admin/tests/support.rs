@@ -112,6 +112,7 @@ impl Desk {
             refresh: refreshes.clone(),
             counters: counters.clone(),
             clock: clock.clone(),
+            zone: BillingZone::UTC,
             schemas,
             access: Arc::new(Access::new(secrets.iter().map(|s| Secret::new(*s)))),
             cors: Arc::default(),

@@ -1,8 +1,13 @@
 //! The change feed: a number per commit, the last change of each row, deletions kept as tombstones.
+//!
+//! A secret that was replaced is a row of its own, so that each of them is told to whoever still knows it, however many
+//! came after, and whoever had the same one since. It stands before the row of its key: a key that took an old secret
+//! back is told last.
 
 use super::row::Columns;
-use super::{Result, SqliteStore, custom_providers, keys, settings};
-use crate::domain::{CustomProviderId, KeyDigest, KeyId, SettingId};
+use super::{Result, SqliteStore, custom_providers, groups, keys, models, settings};
+use crate::domain::{CustomProviderId, GroupId, KeyDigest, KeyId, ModelId, SettingId};
+use crate::store::seal::Sealer;
 use crate::store::{Change, ChangeFeed, Changes};
 use async_trait::async_trait;
 use rusqlite::{Transaction, params};
@@ -15,20 +20,29 @@ const PAGE: i64 = 10_000;
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Key,
+    /// A key and a digest that it had before.
+    OldDigest,
     Setting,
     CustomProvider,
+    Model,
+    Group,
 }
 
 impl Kind {
     const fn name(self) -> &'static str {
         match self {
             Self::Key => "key",
+            Self::OldDigest => "old_digest",
             Self::Setting => "setting",
             Self::CustomProvider => "custom_provider",
+            Self::Model => "model",
+            Self::Group => "group",
         }
     }
     fn parse(name: &str) -> Option<Self> {
-        [Self::Key, Self::Setting, Self::CustomProvider].into_iter().find(|k| k.name() == name)
+        [Self::Key, Self::OldDigest, Self::Setting, Self::CustomProvider, Self::Model, Self::Group]
+            .into_iter()
+            .find(|k| k.name() == name)
     }
 }
 
@@ -36,7 +50,7 @@ impl Kind {
 const NOTE: &str = "INSERT OR REPLACE INTO changes (kind, row_id, gone) VALUES (?, ?, ?)";
 
 /// In the transaction that changes the row.
-pub(super) fn note(tx: &Transaction<'_>, kind: Kind, id: &[u8; 16]) -> Result<()> {
+pub(super) fn note(tx: &Transaction<'_>, kind: Kind, id: &[u8]) -> Result<()> {
     tx.prepare_cached(NOTE)?.execute(params![kind.name(), id, None::<[u8; 32]>])?;
     Ok(())
 }
@@ -45,6 +59,29 @@ pub(super) fn note(tx: &Transaction<'_>, kind: Kind, id: &[u8; 16]) -> Result<()
 /// LIMIT: tombstones stay for good, about 80 bytes each.
 pub(super) fn note_gone(tx: &Transaction<'_>, id: KeyId, digest: &[u8; 32]) -> Result<()> {
     tx.prepare_cached(NOTE)?.execute(params![Kind::Key.name(), id.as_bytes(), digest])?;
+    Ok(())
+}
+
+/// Before [`note`] of the key, in the transaction that replaces its secret.
+/// LIMIT: stays for good, as a tombstone does.
+pub(super) fn note_old_digest(tx: &Transaction<'_>, id: KeyId, digest: &[u8; 32]) -> Result<()> {
+    let row = [&id.as_bytes()[..], digest].concat();
+    tx.prepare_cached(NOTE)?.execute(params![Kind::OldDigest.name(), row, digest])?;
+    Ok(())
+}
+
+/// As [`note`], for a row that is counted. A row that is not there any more is told as gone.
+pub(super) fn note_numbered(tx: &Transaction<'_>, kind: Kind, id: i64) -> Result<()> {
+    note(tx, kind, &id.to_be_bytes())
+}
+
+/// As [`note`], for every key that `condition` (with one `?`) is true of, before or after it is changed.
+pub(super) fn note_keys(tx: &Transaction<'_>, condition: &str, parameter: i64) -> Result<()> {
+    let sql = format!(
+        "INSERT OR REPLACE INTO changes (kind, row_id, gone) SELECT '{}', id, NULL FROM keys WHERE {condition}",
+        Kind::Key.name()
+    );
+    tx.prepare_cached(&sql)?.execute([parameter])?;
     Ok(())
 }
 
@@ -68,25 +105,48 @@ impl ChangeFeed for SqliteStore {
                 let mut columns = Columns::new(row);
                 found.position = columns.take()?;
                 let kind = columns.named("kind of change", Kind::parse)?;
-                let id: Uuid = columns.uuid()?;
-                let gone: Option<[u8; 32]> = columns.take()?;
-                // Live rows are read in the same transaction, so they are there, unless an operator's SQL took them.
-                let change = match (kind, gone) {
-                    (Kind::Key, Some(digest)) => {
-                        Some(Change::KeyGone { id: KeyId::from_uuid(id), digest: KeyDigest::from_bytes(digest) })
-                    }
-                    (Kind::Key, None) if columns.is_null()? => None,
-                    (Kind::Key, None) => Some(Change::Key(Box::new(keys::take(&mut columns)?))),
-                    (Kind::Setting, _) => {
-                        settings::find(tx, &sealer, SettingId::from_uuid(id))?.map(|s| Change::Setting(Box::new(s)))
-                    }
-                    (Kind::CustomProvider, _) => custom_providers::find(tx, CustomProviderId::from_uuid(id))?
-                        .map(|p| Change::CustomProvider(Box::new(p))),
-                };
-                found.changes.extend(change);
+                found.changes.extend(read(tx, &sealer, kind, columns)?);
             }
             Ok(found)
         })
         .await
     }
+}
+
+/// The change that a row of the feed stands for: `row_id`, `gone`, then the columns of a key. Living rows are read in
+/// the same transaction, so they are there, unless an operator's SQL took them.
+fn read(tx: &Transaction<'_>, sealer: &Sealer, kind: Kind, mut columns: Columns<'_, '_>) -> Result<Option<Change>> {
+    Ok(match kind {
+        Kind::Key => {
+            let id = KeyId::from_uuid(columns.uuid()?);
+            match columns.take::<Option<[u8; 32]>>()? {
+                Some(digest) => Some(Change::KeyGone { id, digest: KeyDigest::from_bytes(digest) }),
+                None if columns.is_null()? => None,
+                None => Some(Change::Key(Box::new(keys::take(&mut columns)?))),
+            }
+        }
+        Kind::OldDigest => {
+            let row: [u8; 48] = columns.take()?;
+            let digest = KeyDigest::from_bytes(columns.take()?);
+            row.first_chunk().map(|id| Change::KeyGone { id: KeyId::from_uuid(Uuid::from_bytes(*id)), digest })
+        }
+        Kind::Setting => {
+            let found = settings::find(tx, sealer, SettingId::from_uuid(columns.uuid()?))?;
+            found.map(|setting| Change::Setting(Box::new(setting)))
+        }
+        Kind::CustomProvider => {
+            let found = custom_providers::find(tx, CustomProviderId::from_uuid(columns.uuid()?))?;
+            found.map(|provider| Change::CustomProvider(Box::new(provider)))
+        }
+        Kind::Model => {
+            let id = ModelId(i64::from_be_bytes(columns.take()?));
+            let found = models::find(tx, sealer, id)?;
+            Some(found.map_or(Change::ModelGone(id), |model| Change::Model(Box::new(model))))
+        }
+        Kind::Group => {
+            let id = GroupId(i64::from_be_bytes(columns.take()?));
+            let found = groups::find(tx, id)?;
+            Some(found.map_or(Change::GroupGone(id), |group| Change::Group(Box::new(group))))
+        }
+    })
 }

@@ -1,5 +1,6 @@
-//! The ledger: events in, once each, with the rollup beside them in the same transaction; events out by filter.
+//! The ledger: events in, once each, with rollup and accounts beside them in the same transaction; events out by filter.
 
+use super::accounts::Charges;
 use super::filter::{Conditions, page};
 use super::row::{Columns, json_text, or_null, stored};
 use super::{Result, SqliteStore, objects};
@@ -14,7 +15,7 @@ use std::collections::HashMap;
 const COLUMNS: &str = "id, created_at, key_id, cost, latency_ms, status, provider, model, custom_id, user_id, tags, \
     flags, setting_id, method, path, usage, request_id, upstream_request_id, metadata";
 
-/// Writes what is new and adds it to the spend of its key; how many were new.
+/// Writes what is new, adds it to the spend of its key and takes it from the account; how many were new.
 pub(super) fn insert(tx: &Transaction<'_>, events: &[Event]) -> Result<usize> {
     let sql = format!(
         "INSERT INTO events ({COLUMNS}, prompt_tokens, completion_tokens) \
@@ -22,6 +23,7 @@ pub(super) fn insert(tx: &Transaction<'_>, events: &[Event]) -> Result<usize> {
     );
     let mut statement = tx.prepare_cached(&sql)?;
     let mut spent: HashMap<KeyId, Money> = HashMap::new();
+    let mut charges = Charges::default();
     let mut new = 0;
     for event in events {
         let cost = if objects::is_charged_elsewhere(tx, event)? { Money::ZERO } else { event.cost };
@@ -56,10 +58,14 @@ pub(super) fn insert(tx: &Transaction<'_>, events: &[Event]) -> Result<usize> {
         if let Some(key) = event.key_id {
             let sum = spent.entry(key).or_default();
             *sum = sum.saturating_add(cost);
+            if let Some(rule) = event.quota {
+                charges.take(tx, key, cost, rule)?;
+            }
         }
         objects::insert(tx, event)?;
     }
     add_to_spend(tx, &spent)?;
+    charges.write(tx)?;
     Ok(new)
 }
 

@@ -57,6 +57,14 @@ impl Conditions {
         self.and(&format!("instr({column}, ?) > 0"), folded(part));
     }
 
+    /// As [`Self::contains`], in any of the columns.
+    pub(super) fn any_contains(&mut self, columns: &[&str], part: &str) {
+        let clauses: Vec<_> = columns.iter().map(|column| format!("instr({column}, ?) > 0")).collect();
+        // One NULL among them leaves the answer to the others.
+        self.literally(&clauses.join(" OR "));
+        self.parameters.extend(columns.iter().map(|_| Value::from(folded(part))));
+    }
+
     /// `column` (milliseconds) lies in `[start, end)` (seconds).
     pub(super) fn within(&mut self, column: &str, start: i64, end: i64) {
         self.and(&format!("{column} >= ?"), start.saturating_mul(1000));

@@ -1,30 +1,30 @@
 //! Keys: rows with every rule of a key in its own column, so that an operator can read them.
 
 use super::changes::{self, Kind};
-use super::filter::{Conditions, page};
 use super::row::{Columns, folded, json_text, stored};
-use super::{Result, SqliteStore, StoreError};
+use super::{Result, SqliteStore, StoreError, accounts, grants, key_list};
 use crate::domain::{
-    Account, BudgetMode, Key, KeyDigest, KeyId, Money, RateLimit, SettingId, SpendLimit, UnixMillis, Window,
+    Account, BudgetMode, GroupId, Key, KeyDigest, KeyId, Membership, Money, RateLimit, Role, SettingId, SpendLimit,
+    UnixMillis, Window,
 };
-use crate::store::{Books, KeyFilter, KeyStore, Order, Page};
+use crate::store::{Books, KeyFilter, KeyStore, Page};
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, Row, Transaction, named_params};
+use rusqlite::{OptionalExtension, Row, ToSql, Transaction, ffi, named_params};
 
 /// In the order in which [`take`] takes them.
-pub(super) const COLUMNS: &str = "id, revision, digest, hint, name, tags, created_at, updated_at, revoked, \
+pub(super) const COLUMNS: &str = "id, seq, revision, digest, hint, name, tags, created_at, updated_at, revoked, \
     revoked_reason, single_setting, setting_ids, rotation, allowed_paths, ttl, rate_limit, rate_window, \
     total_budget, window_budget, window_budget_window, budget_mode, log_request, log_response, policy_id, \
-    is_key_not_hashed";
+    is_key_not_hashed, email, role, group_id, model_ids, quota";
 
 const INSERT: &str = "INSERT INTO keys (id, revision, digest, hint, name, name_folded, tags, created_at, updated_at, \
     revoked, revoked_reason, single_setting, setting_ids, rotation, allowed_paths, ttl, rate_limit, rate_window, \
     total_budget, window_budget, window_budget_window, budget_mode, log_request, log_response, policy_id, \
-    is_key_not_hashed) \
+    is_key_not_hashed, email, email_folded, role, group_id, quota) \
     VALUES (:id, 1, :digest, :hint, :name, :name_folded, :tags, :created_at, :updated_at, \
     :revoked, :revoked_reason, :single_setting, :setting_ids, :rotation, :allowed_paths, :ttl, :rate_limit, \
     :rate_window, :total_budget, :window_budget, :window_budget_window, :budget_mode, :log_request, :log_response, \
-    :policy_id, :is_key_not_hashed) \
+    :policy_id, :is_key_not_hashed, :email, :email_folded, :role, :group_id, :quota) \
     ON CONFLICT (digest) DO NOTHING";
 
 const UPDATE: &str = "UPDATE keys SET revision = revision + 1, hint = :hint, name = :name, \
@@ -33,7 +33,8 @@ const UPDATE: &str = "UPDATE keys SET revision = revision + 1, hint = :hint, nam
     rotation = :rotation, allowed_paths = :allowed_paths, ttl = :ttl, rate_limit = :rate_limit, \
     rate_window = :rate_window, total_budget = :total_budget, window_budget = :window_budget, \
     window_budget_window = :window_budget_window, budget_mode = :budget_mode, log_request = :log_request, \
-    log_response = :log_response, policy_id = :policy_id, is_key_not_hashed = :is_key_not_hashed \
+    log_response = :log_response, policy_id = :policy_id, is_key_not_hashed = :is_key_not_hashed, \
+    email = :email, email_folded = :email_folded, role = :role, group_id = :group_id, quota = :quota \
     WHERE id = :id AND revision = :revision";
 
 #[async_trait]
@@ -48,6 +49,7 @@ impl KeyStore for SqliteStore {
                 if bind(tx, INSERT, key, Extra::Insert)? == 0 {
                     return Err(StoreError::DuplicateKey);
                 }
+                grants::insert_with_key(tx, key)?;
                 changes::note(tx, Kind::Key, key.id.as_bytes())?;
             }
             Ok(())
@@ -67,6 +69,7 @@ impl KeyStore for SqliteStore {
     }
 
     async fn delete_key(&self, id: KeyId) -> Result<()> {
+        // Grants and account go with it: foreign keys say so.
         self.write(move |tx| {
             let digest: Option<[u8; 32]> = tx
                 .prepare_cached("DELETE FROM keys WHERE id = ? RETURNING digest")?
@@ -83,64 +86,72 @@ impl KeyStore for SqliteStore {
 
     async fn list_keys(&self, filter: &KeyFilter) -> Result<Page<Key>> {
         let filter = filter.clone();
-        self.scan(move |tx| list(tx, &filter)).await
+        self.scan(move |tx| key_list::list(tx, &filter)).await
     }
 
-    async fn key_numbered(&self, _number: i64) -> Result<Option<Key>> {
-        Err(StoreError::NotFound)
+    async fn key_numbered(&self, number: i64) -> Result<Option<Key>> {
+        self.lookup(move |tx| find_by(tx, "seq", &number)).await
     }
-    async fn key_with_digest(&self, _digest: &KeyDigest) -> Result<Option<Key>> {
-        Err(StoreError::NotFound)
+
+    async fn key_with_digest(&self, digest: &KeyDigest) -> Result<Option<Key>> {
+        let digest = *digest;
+        self.lookup(move |tx| find_by(tx, "digest", digest.as_bytes())).await
     }
-    async fn replace_digest(&self, _: KeyId, _: i64, _: KeyDigest, _: &str, _: UnixMillis) -> Result<()> {
-        Err(StoreError::NotFound)
+
+    async fn replace_digest(
+        &self,
+        id: KeyId,
+        revision: i64,
+        digest: KeyDigest,
+        hint: &str,
+        at: UnixMillis,
+    ) -> Result<()> {
+        let hint = hint.to_owned();
+        self.write(move |tx| {
+            let before = find(tx, id)?.ok_or(StoreError::NotFound)?;
+            if before.revision != revision {
+                return Err(StoreError::Conflict);
+            }
+            if find_by(tx, "digest", digest.as_bytes())?.is_some_and(|other| other.id != id) {
+                return Err(StoreError::DuplicateKey);
+            }
+            tx.prepare_cached(
+                "UPDATE keys SET revision = revision + 1, digest = :digest, hint = :hint, updated_at = :at \
+                 WHERE id = :id",
+            )?
+            .execute(named_params! {
+                ":id": id.as_bytes(),
+                ":digest": digest.as_bytes(),
+                ":hint": hint,
+                ":at": at.0,
+            })?;
+            changes::note_old_digest(tx, id, before.digest.as_bytes())?;
+            changes::note(tx, Kind::Key, id.as_bytes())
+        })
+        .await
     }
-    async fn credit(&self, _id: KeyId, _amount: Money) -> Result<Account> {
-        Err(StoreError::NotFound)
+
+    async fn credit(&self, id: KeyId, amount: Money) -> Result<Account> {
+        self.write(move |tx| accounts::credit(tx, id, amount)).await
     }
-    async fn books(&self, _ids: &[KeyId]) -> Result<Vec<(KeyId, Books)>> {
-        Err(StoreError::NotFound)
+
+    async fn books(&self, ids: &[KeyId]) -> Result<Vec<(KeyId, Books)>> {
+        let ids = ids.to_vec();
+        self.lookup(move |tx| accounts::books(tx, &ids)).await
     }
+
     async fn accounts(&self) -> Result<Vec<(KeyId, Account)>> {
-        Ok(Vec::new())
+        self.scan(accounts::all).await
     }
 }
 
 fn find(tx: &Transaction<'_>, id: KeyId) -> Result<Option<Key>> {
-    let sql = format!("SELECT {COLUMNS} FROM keys WHERE id = ?");
-    Ok(tx.prepare_cached(&sql)?.query_row([id.as_bytes()], read).optional()?)
+    find_by(tx, "id", id.as_bytes())
 }
 
-fn list(tx: &Transaction<'_>, filter: &KeyFilter) -> Result<Page<Key>> {
-    let mut conditions = Conditions::default();
-    conditions.has_all("tags", &filter.tags);
-    if let Some(ids) = &filter.ids {
-        conditions.id_in("id", ids.iter().map(KeyId::as_bytes));
-    }
-    if let Some(provider) = &filter.provider {
-        let settings = "EXISTS (SELECT 1 FROM json_each(keys.setting_ids) AS used \
-            JOIN provider_settings AS p ON p.id = unhex(used.value, '-') WHERE p.provider = ?)";
-        conditions.and(settings, provider.clone());
-    }
-    by_name_and_state(&mut conditions, filter.name.as_deref(), filter.revoked);
-    let direction = match filter.order {
-        Order::Ascending => "ASC",
-        Order::Descending => "DESC",
-    };
-    let sql = format!(
-        "SELECT {COLUMNS} FROM keys{} ORDER BY created_at {direction}, id {direction} LIMIT ? OFFSET ?",
-        conditions.sql()
-    );
-    page(tx, &sql, "keys", &conditions, filter.paging, read)
-}
-
-pub(super) fn by_name_and_state(conditions: &mut Conditions, name: Option<&str>, revoked: Option<bool>) {
-    if let Some(name) = name {
-        conditions.contains("name_folded", name);
-    }
-    if let Some(revoked) = revoked {
-        conditions.and("revoked = ?", revoked);
-    }
+fn find_by(tx: &Transaction<'_>, unique: &'static str, value: &dyn ToSql) -> Result<Option<Key>> {
+    let sql = format!("SELECT {COLUMNS} FROM keys WHERE {unique} = ?");
+    Ok(tx.prepare_cached(&sql)?.query_row([value], read).optional()?)
 }
 
 /// The parameters that only one of the two statements has.
@@ -154,6 +165,7 @@ enum Extra {
 fn bind(tx: &Transaction<'_>, sql: &str, key: &Key, extra: Extra) -> Result<usize> {
     let mut statement = tx.prepare_cached(sql)?;
     let (rate, spend) = (key.rate, key.window_budget);
+    let role = (key.role() != Role::default()).then(|| key.role().name());
     let (tags, setting_ids, allowed_paths) =
         (json_text(&key.tags)?, json_text(&key.setting_ids)?, json_text(&key.allowed_paths)?);
     for (name, value) in named_params! {
@@ -180,6 +192,11 @@ fn bind(tx: &Transaction<'_>, sql: &str, key: &Key, extra: Extra) -> Result<usiz
         ":log_response": key.log_response,
         ":policy_id": key.policy_id,
         ":is_key_not_hashed": key.is_key_not_hashed,
+        ":email": key.email(),
+        ":email_folded": key.email().map(folded),
+        ":role": role,
+        ":group_id": key.group().map(|group| group.0),
+        ":quota": key.quota().map(Money::units),
     } {
         bind_one(&mut statement, name, value)?;
     }
@@ -190,15 +207,23 @@ fn bind(tx: &Transaction<'_>, sql: &str, key: &Key, extra: Extra) -> Result<usiz
         }
         Extra::Update => bind_one(&mut statement, ":revision", &key.revision)?,
     }
-    Ok(statement.raw_execute()?)
+    statement.raw_execute().map_err(unknown_reference)
 }
 
-fn bind_one(statement: &mut rusqlite::Statement<'_>, name: &str, value: &dyn rusqlite::ToSql) -> rusqlite::Result<()> {
+/// What a row names (a group, a model) is not there, or not any more.
+pub(super) fn unknown_reference(error: rusqlite::Error) -> StoreError {
+    match error.sqlite_error() {
+        Some(cause) if cause.extended_code == ffi::SQLITE_CONSTRAINT_FOREIGNKEY => StoreError::NotFound,
+        _ => error.into(),
+    }
+}
+
+fn bind_one(statement: &mut rusqlite::Statement<'_>, name: &str, value: &dyn ToSql) -> rusqlite::Result<()> {
     let index = statement.parameter_index(name)?.ok_or_else(|| rusqlite::Error::InvalidParameterName(name.into()))?;
     statement.raw_bind_parameter(index, value)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Key> {
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Key> {
     take(&mut Columns::new(row))
 }
 
@@ -206,7 +231,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Key> {
 pub(super) fn take(columns: &mut Columns<'_, '_>) -> rusqlite::Result<Key> {
     let mut key = Key {
         id: KeyId::from_uuid(columns.uuid()?),
-        number: 0,
+        number: columns.take()?,
         revision: columns.take()?,
         digest: KeyDigest::from_bytes(columns.take()?),
         hint: columns.take()?,
@@ -245,5 +270,14 @@ pub(super) fn take(columns: &mut Columns<'_, '_>) -> rusqlite::Result<Key> {
     key.log_response = columns.take()?;
     key.policy_id = columns.take()?;
     key.is_key_not_hashed = columns.take()?;
+    let membership = Membership {
+        email: columns.take()?,
+        role: columns.named_or_null("role", Role::parse)?.unwrap_or_default(),
+        group: columns.take::<Option<i64>>()?.map(GroupId),
+        models: columns.json_or_null()?.unwrap_or_default(),
+        quota: columns.take::<Option<i64>>()?.map(Money::from_units),
+    };
+    // Few of a million keys need the space.
+    key.membership = (membership != Membership::default()).then(|| Box::new(membership));
     Ok(key)
 }

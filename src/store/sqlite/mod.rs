@@ -1,13 +1,16 @@
 //! The embedded store: one SQLite file in WAL mode, one writer, a few readers.
 //!
-//! A file per aggregate holds its SQL: `keys`, `settings`, `custom_providers`, `changes`, `events`, `objects`, `report`,
-//! `retention`, `spend`. Rows are read by
-//! position through `row::Columns`; filters become bound parameters in `filter::Conditions`, never text.
+//! A file per aggregate holds its SQL: `keys` (lists in `key_list`), `accounts`, `settings`, `custom_providers`, `models`,
+//! `groups`, `grants`, `changes`, `events`, `objects`, `report`, `retention`, `spend`. Rows are read by position through `row::Columns`; filters become bound parameters in `filter::Conditions`, never text.
 
+mod accounts;
 mod changes;
 mod custom_providers;
 mod events;
 mod filter;
+mod grants;
+mod groups;
+mod key_list;
 mod keys;
 mod lane;
 mod models;

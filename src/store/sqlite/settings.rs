@@ -3,7 +3,7 @@
 use super::changes::{self, Kind};
 use super::filter::Conditions;
 use super::row::{Columns, json_text};
-use super::{Result, SqliteStore, StoreError};
+use super::{Result, SqliteStore, StoreError, models};
 use crate::domain::{Setting, SettingId, UnixMillis};
 use crate::store::SettingStore;
 use crate::store::seal::Sealer;
@@ -102,7 +102,7 @@ impl SettingStore for SqliteStore {
 
 impl SqliteStore {
     /// Seals with the first master key what was sealed with an older one; afterwards the older ones may be dropped.
-    /// Returns how many settings were touched. Nothing that requests can see changes.
+    /// Returns how many settings and models were touched. Nothing that requests can see changes.
     pub async fn reseal(&self) -> Result<usize> {
         let sealer = Arc::clone(&self.sealer);
         self.write(move |tx| {
@@ -118,7 +118,7 @@ impl SqliteStore {
                     .execute(params![json_text(&seal(&sealer, &setting)?)?, setting.id.as_bytes()])?;
                 touched += 1;
             }
-            Ok(touched)
+            Ok(touched + models::reseal(tx, &sealer)?)
         })
         .await
     }

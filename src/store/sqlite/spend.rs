@@ -2,7 +2,7 @@
 
 use super::filter::Conditions;
 use super::row::Columns;
-use super::{Result, SqliteStore, events, keys, report, retention};
+use super::{Result, SqliteStore, events, key_list, report, retention};
 use crate::domain::{Event, KeyId, Money, UnixMillis};
 use crate::store::{EventFilter, EventStore, KeySpend, Order, Page, Report, ReportFilter, TopKeysFilter};
 use async_trait::async_trait;
@@ -161,7 +161,7 @@ fn top_keys(tx: &Transaction<'_>, filter: &TopKeysFilter) -> Result<Vec<KeySpend
     if !filter.key_ids.is_empty() {
         of_keys.id_in("id", filter.key_ids.iter().map(KeyId::as_bytes));
     }
-    keys::by_name_and_state(&mut of_keys, filter.name.as_deref(), filter.revoked);
+    key_list::by_name_and_state(&mut of_keys, filter.name.as_deref(), filter.revoked);
     let sql = format!("SELECT id, 0 FROM keys{}", of_keys.sql());
     let mut statement = tx.prepare_cached(&sql)?;
     for row in statement.query_map(params_from_iter(of_keys.parameters()), key_and_cost)? {

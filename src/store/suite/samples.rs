@@ -32,11 +32,11 @@ pub(crate) fn digest(n: u64) -> KeyDigest {
     KeyDigest::from_bytes(bytes)
 }
 
-/// A key with something in every field.
+/// A key with something in every field but the membership; its number is right when keys are stored from 1 on.
 pub(crate) fn key(n: u64, change: impl FnOnce(&mut Key)) -> Key {
     let mut key = Key {
         id: key_id(n),
-        number: 0,
+        number: i64::try_from(n).unwrap(),
         revision: 1,
         digest: digest(n),
         hint: "sk-ab...xyz".into(),
