@@ -64,6 +64,8 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
         return Err(anyhow!("ledger.journal_dir: the store does not take the events that a former process left"));
     }
     let former = runtime.block_on(book_if_ended(former, store.clone()))?;
+    let first = admin::first_models(clock.now());
+    runtime.block_on(store.seed_models(&first)).context("store.path: the first models cannot be stored")?;
     let counters = Arc::new(MemoryCounters::new());
     let loader = Arc::new(Loader::new(store.clone()));
     runtime.block_on(loader.refresh()).context("store.path: the configuration cannot be read")?;
@@ -114,6 +116,7 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
     let dropped_lines = move || dropped_lines() + requests.as_ref().map_or(0, |log| log.dropped_lines());
     let scrape: Arc<dyn Fn() -> String + Send + Sync> =
         Arc::new(scrape(metrics, journal.clone(), counters.clone(), loader.clone(), Box::new(dropped_lines)));
+    let picture = loader.cell();
     let books = Books {
         store: store.clone(),
         loader,
@@ -126,11 +129,16 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
     let before = former.map(|former| Before { former: Mutex::new(Some(former)), books, runtime });
     let router = admin::router(AdminState {
         store,
+        snapshot: picture,
         refresh: Arc::new(RefreshNow(wanted)),
         counters: counters.clone(),
         clock,
+        zone: config.limits.billing_timezone.clone(),
         schemas: AdminState::built_in_schemas,
         access: Arc::new(access),
+        cors: Arc::new(config.management.cors_allow_origins.clone()),
+        model_providers: providers::model_kinds::all,
+        check_model: providers::model_kinds::check,
         events_limit: config.admin.events_limit,
         metrics: scrape.clone(),
         readiness,

@@ -1,4 +1,4 @@
-//! The one place that makes error answers: a fault becomes JSON with status, title, type, detail and instance.
+//! The one place that makes error answers of the configuration API: a fault becomes JSON with status, title, type, detail and instance.
 //!
 //! Handlers return a [`Fault`]; [`answer`] renders it, because only there the template path is known.
 
@@ -7,7 +7,7 @@ use crate::store::StoreError;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -112,13 +112,13 @@ pub(super) struct Problem<'a> {
     instance: &'a str,
 }
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest unknown path that is repeated to the caller, in characters.
 const SHOWN_PATH: usize = 200;
 
 /// Around every endpoint: renders faults and puts `x-request-id` on each answer.
 pub(super) async fn answer(request: Request, next: Next) -> Response {
-    let id = request.headers().get(REQUEST_ID).filter(|id| is_sane(id.as_bytes())).cloned().unwrap_or_else(fresh_id);
+    let id = request_id(request.headers());
     let instance: String = match request.extensions().get::<MatchedPath>() {
         Some(template) => template.as_str().into(),
         None => request.uri().path().chars().take(SHOWN_PATH).collect(),
@@ -139,6 +139,11 @@ fn render(fault: &Fault, instance: &str, response: &mut Response) {
     response.headers_mut().remove(axum::http::header::CONTENT_LENGTH);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     *response.body_mut() = Body::from(json);
+}
+
+/// The caller's own id when it has a sane one, else a new one.
+pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
+    headers.get(REQUEST_ID).filter(|id| is_sane(id.as_bytes())).cloned().unwrap_or_else(fresh_id)
 }
 
 /// An id that may be echoed and logged as it is.

@@ -28,20 +28,34 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Fault;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Fault> {
-        match tokio::time::timeout(BODY_TIMEOUT, read(request.into_body())).await {
-            Ok(bytes) => parse(&bytes?).map(Self),
-            Err(_) => Err(Fault::of(&BODY_SLOW, "the body took too long to arrive")),
-        }
+        let bytes = whole(request.into_body()).await.map_err(|unread| match unread {
+            Unread::Large => Fault::of(&BODY_LARGE, format!("the body is larger than {BODY_LIMIT} bytes")),
+            Unread::Slow => Fault::of(&BODY_SLOW, "the body took too long to arrive"),
+            Unread::Broken => Fault::of(&BODY_BROKEN, "the body ended early"),
+        })?;
+        parse(&bytes).map(Self)
     }
 }
 
-async fn read(body: Body) -> Result<Vec<u8>, Fault> {
+/// Why a body could not be read.
+pub(super) enum Unread {
+    Large,
+    Slow,
+    Broken,
+}
+
+/// All bytes of a body, at most [`BODY_LIMIT`].
+pub(super) async fn whole(body: Body) -> Result<Vec<u8>, Unread> {
+    tokio::time::timeout(BODY_TIMEOUT, read(body)).await.unwrap_or(Err(Unread::Slow))
+}
+
+async fn read(body: Body) -> Result<Vec<u8>, Unread> {
     let mut pieces = body.into_data_stream();
     let mut bytes = Vec::new();
     while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|_| Fault::of(&BODY_BROKEN, "the body ended early"))?;
+        let piece = piece.map_err(|_| Unread::Broken)?;
         if bytes.len() + piece.len() > BODY_LIMIT {
-            return Err(Fault::of(&BODY_LARGE, format!("the body is larger than {BODY_LIMIT} bytes")));
+            return Err(Unread::Large);
         }
         bytes.extend_from_slice(&piece);
     }

@@ -1,16 +1,20 @@
-//! The configuration API, metrics and health on axum: a table of resources, one folder each.
+//! The configuration API, the management API, metrics and health on axum: a table of resources, one folder each.
 //!
-//! In a folder, `service.rs` holds the rules and knows no HTTP; `configuration.rs` turns JSON into service calls
-//! and back. Error answers are made in `http.rs` only. Nothing here returns a secret, a digest or a raw key.
+//! In a folder, `service.rs` holds the rules and knows no HTTP; `configuration.rs` and `management.rs` turn the JSON of
+//! their API into service calls and back. Error answers are made in `http.rs` and `management/answer.rs` only. Nothing
+//! here returns a secret or a digest, and a raw key only in the answer that made it.
 
 mod browser;
 mod custom;
 mod events;
 mod fields;
+mod groups;
 mod health;
 mod http;
 mod input;
 mod keys;
+mod management;
+mod models;
 mod openapi;
 mod reporting;
 mod session;
@@ -21,10 +25,15 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use management::Origins;
+pub use models::first_models;
 pub use session::Access;
 pub use state::{AdminState, Dependency, Readiness, Refresh};
 
+use axum::extract::Request;
 use axum::middleware::{from_fn, from_fn_with_state};
+use management::path::Space;
+use tower::ServiceExt;
 use utoipa_axum::router::OpenApiRouter;
 
 /// Everything that needs the admin secret when one is set.
@@ -39,8 +48,26 @@ fn resources() -> OpenApiRouter<AdminState> {
         .merge(openapi::resource())
 }
 
-/// The whole admin listener, ready to be served.
+/// Whether the management API answers this path, in whatever form it is written.
+pub fn is_management(path: &str) -> bool {
+    Space::of(path) != Space::Other
+}
+
+/// The management API alone, to be served beside the proxy on one port.
+pub fn management(state: AdminState) -> axum::Router {
+    management::router(state)
+}
+
+/// The whole admin listener, ready to be served: each path goes to its face, which has its own secrets and errors.
 pub fn router(state: AdminState) -> axum::Router {
+    let (management, configuration) = (management(state.clone()), configuration(state));
+    axum::Router::new().fallback(move |request: Request| {
+        let face = if is_management(request.uri().path()) { &management } else { &configuration };
+        face.clone().oneshot(request)
+    })
+}
+
+fn configuration(state: AdminState) -> axum::Router {
     let (guarded, _) = resources().split_for_parts();
     let (open, _) = health::open().split_for_parts();
     guarded

@@ -1,10 +1,13 @@
 //! What the admin listener works with, and the two small needs it states to the shell.
 
-use super::Access;
+use super::{Access, Origins};
+use crate::domain::BillingZone;
 use crate::domain::time::Clock;
 use crate::limits::Counters;
 use crate::providers::SettingSchema;
+use crate::snapshot::Snapshot;
 use crate::store::SharedStore;
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use std::fmt;
 use std::sync::Arc;
@@ -40,12 +43,22 @@ pub trait Readiness: Send + Sync {
 #[derive(Clone)]
 pub struct AdminState {
     pub store: SharedStore,
+    /// What requests see right now; keys that call the management API are found in it.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub refresh: Arc<dyn Refresh>,
     pub counters: Arc<dyn Counters>,
     pub clock: Arc<dyn Clock>,
+    /// Whose months quotas are counted in.
+    pub zone: BillingZone,
     /// Entries that a setting of this provider has; `None` = no such provider.
     pub schemas: fn(&str) -> Option<SettingSchema>,
     pub access: Arc<Access>,
+    /// Origins of pages that may call the management API.
+    pub cors: Arc<Origins>,
+    /// Kinds of upstream that a model may have.
+    pub model_providers: fn() -> Vec<&'static str>,
+    /// What is missing in a model's config for its kind, as a sentence.
+    pub check_model: fn(&str, &serde_json::Value) -> Result<(), String>,
     /// Most events in one answer; 0 = no cap.
     pub events_limit: u64,
     /// All metrics in Prometheus' text format.

@@ -5,6 +5,7 @@ use super::declare::{Key, Section, section};
 use super::reader::Reader;
 use super::value::{ByteSize, Durability, Region, Unpriced, UnsupportedParams, Value};
 use super::{Config, Providers};
+use crate::admin::Origins;
 use crate::domain::{BillingZone, BudgetMode, Network, Secret};
 use crate::telemetry::{LogFormat, LogLevel};
 use std::collections::BTreeMap;
@@ -95,6 +96,14 @@ section! {
         aws_region: Region = "us-east-1", also "AWS_DEFAULT_REGION";
         /// Parameters that a model's provider has no word for: drop them and name them in a header, or refuse with 400.
         unsupported_params: UnsupportedParams = "drop";
+    }
+}
+
+section! {
+    /// The management API, of the admin listener.
+    Management {
+        /// Origins of web pages that may call it, separated by commas. Keys are asked for in any case.
+        cors_allow_origins: Origins = "*", also "CORS_ALLOW_ORIGINS";
     }
 }
 
@@ -235,6 +244,7 @@ pub(super) fn all() -> Vec<Section> {
         Section { path: "admin", about: Admin::ABOUT, keys: Admin::KEYS },
         Section { path: "single", about: Single::ABOUT, keys: Single::KEYS },
         Section { path: "unified", about: Unified::ABOUT, keys: Unified::KEYS },
+        Section { path: "management", about: Management::ABOUT, keys: Management::KEYS },
         Section { path: "store", about: Store::ABOUT, keys: Store::KEYS },
         Section { path: "security", about: Security::ABOUT, keys: Security::KEYS },
         Section { path: "limits", about: Limits::ABOUT, keys: Limits::KEYS },
@@ -254,6 +264,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let admin = Admin::read("admin", reader);
     let single = Single::read("single", reader);
     let unified = Unified::read("unified", reader);
+    let management = Management::read("management", reader);
     let store = Store::read("store", reader);
     let security = Security::read("security", reader);
     let limits = Limits::read("limits", reader);
@@ -268,6 +279,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Config> {
         admin: admin?,
         single: single?,
         unified: unified?,
+        management: management?,
         store: store?,
         security: security?,
         limits: limits?,

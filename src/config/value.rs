@@ -2,6 +2,7 @@
 //! never repeats the value; whether it may be shown is the caller's decision.
 
 use super::declare::Form;
+use crate::admin::Origins;
 use crate::domain::{BillingZone, BudgetMode, Network, Secret, duration};
 use crate::telemetry::{LogFormat, LogLevel};
 use std::net::SocketAddr;
@@ -148,6 +149,15 @@ impl Value for Vec<Network> {
         parts(raw).and_then(networks).ok_or_else(|| {
             "is not a list of networks such as \"10.0.0.0/8\" or \"fd00::/8\", with no bits after the prefix".to_owned()
         })
+    }
+}
+
+/// One text in the file too.
+impl Value for Origins {
+    fn read(raw: &Raw) -> Result<Self, Fault> {
+        parts(raw)
+            .and_then(|parts| Self::parse(&parts.join(",")))
+            .ok_or_else(|| "is neither \"*\" nor a list of origins such as \"https://console.example\"".to_owned())
     }
 }
 

@@ -1,9 +1,14 @@
 //! Gateway keys: who may call, what, how fast and for how much.
 
 mod configuration;
+mod issue;
+mod management;
+mod members;
 mod rules;
 mod service;
 mod shapes;
+
+pub(super) use management::routes as management;
 
 use super::AdminState;
 use utoipa_axum::router::OpenApiRouter;

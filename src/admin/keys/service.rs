@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use uuid::Uuid;
 
 /// Attempts of a change against others who change the same key.
-const ATTEMPTS: usize = 5;
+pub(super) const ATTEMPTS: usize = 5;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum KeyError {
@@ -56,12 +56,22 @@ pub(super) async fn create(state: &AdminState, draft: Draft) -> Result<Key, KeyE
 
 pub(super) async fn change(state: &AdminState, id: &str, draft: Draft) -> Result<Key, KeyError> {
     let id = KeyId::parse(id).ok_or(KeyError::Unknown)?;
-    let mut before = state.store.key(id).await?.ok_or(KeyError::Unknown)?;
+    let before = state.store.key(id).await?.ok_or(KeyError::Unknown)?;
     let checked = rules::check(draft, Purpose::Change)?;
     settings_exist(state, checked.settings.as_ref()).await?;
+    Ok(rewrite(state, before, |key| amend(key, &checked)).await?)
+}
+
+/// Writes what `edit` makes of a key that was just read; when others were faster, of what they made of it. Requests see
+/// it when this returns.
+pub(super) async fn rewrite(state: &AdminState, mut before: Key, edit: impl Fn(&mut Key)) -> Result<Key, StoreError> {
+    let id = before.id;
     let mut attempt = 1;
     loop {
-        let after = changed(&before, &checked, state.clock.now());
+        let mut after = before.clone();
+        edit(&mut after);
+        // A clock that was set back must not make a key look older than it was.
+        after.updated_at = state.clock.now().max(before.updated_at);
         match state.store.update_key(&after).await {
             Ok(()) => {
                 forget_counts(state, &before, &after);
@@ -70,9 +80,9 @@ pub(super) async fn change(state: &AdminState, id: &str, draft: Draft) -> Result
                 return Ok(after);
             }
             Err(StoreError::Conflict) if attempt < ATTEMPTS => attempt += 1,
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
-        before = state.store.key(id).await?.ok_or(KeyError::Unknown)?;
+        before = state.store.key(id).await?.ok_or(StoreError::NotFound)?;
     }
 }
 
@@ -103,7 +113,16 @@ pub(super) async fn find(state: &AdminState, search: Search) -> Result<Page<Key>
 
 fn fresh(checked: &Checked, now: UnixMillis) -> Key {
     let raw = checked.draft.key.as_ref().map(|key| key.expose()).unwrap_or_default();
-    let mut key = Key {
+    let mut key = blank(raw, now);
+    key.ttl = checked.draft.ttl.as_deref().unwrap_or_default().into();
+    key.is_key_not_hashed = checked.draft.is_key_not_hashed.unwrap_or(false);
+    checked.apply(&mut key);
+    key
+}
+
+/// A key that has nothing but its secret.
+pub(super) fn blank(raw: &str, now: UnixMillis) -> Key {
+    Key {
         id: KeyId::from_uuid(Uuid::new_v4()),
         number: 0,
         revision: 0,
@@ -119,7 +138,7 @@ fn fresh(checked: &Checked, now: UnixMillis) -> Key {
         setting_ids: Box::default(),
         rotation: false,
         allowed_paths: Box::default(),
-        ttl: checked.draft.ttl.as_deref().unwrap_or_default().into(),
+        ttl: "".into(),
         rate: None,
         total_budget: None,
         window_budget: None,
@@ -127,21 +146,15 @@ fn fresh(checked: &Checked, now: UnixMillis) -> Key {
         log_request: false,
         log_response: false,
         policy_id: "".into(),
-        is_key_not_hashed: checked.draft.is_key_not_hashed.unwrap_or(false),
+        is_key_not_hashed: false,
         membership: None,
-    };
-    checked.apply(&mut key);
-    key
+    }
 }
 
-fn changed(before: &Key, checked: &Checked, now: UnixMillis) -> Key {
-    let mut key = before.clone();
-    checked.apply(&mut key);
+fn amend(key: &mut Key, checked: &Checked) {
+    checked.apply(key);
     // `true` does nothing: what is stored is the digest either way.
     key.is_key_not_hashed &= checked.draft.is_key_not_hashed != Some(false);
-    // A clock that was set back must not make a key look older than it was.
-    key.updated_at = now.max(before.updated_at);
-    key
 }
 
 /// Only a limit that really changed starts to count anew.

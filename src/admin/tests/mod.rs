@@ -6,6 +6,7 @@ mod custom;
 mod events;
 mod fake;
 mod keys;
+mod management;
 mod openapi;
 mod reporting;
 mod robustness;

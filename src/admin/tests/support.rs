@@ -108,11 +108,16 @@ impl Desk {
         let (refreshes, dependencies) = (Arc::new(Refreshes::default()), Arc::new(Dependencies::default()));
         let state = AdminState {
             store: store.clone(),
+            snapshot: Arc::default(),
             refresh: refreshes.clone(),
             counters: counters.clone(),
             clock: clock.clone(),
+            zone: BillingZone::UTC,
             schemas,
             access: Arc::new(Access::new(secrets.iter().map(|s| Secret::new(*s)))),
+            cors: Arc::default(),
+            model_providers: Vec::new,
+            check_model: |_, _| Ok(()),
             events_limit,
             metrics: Arc::new(|| "tollgate_up 1\n".to_owned()),
             readiness: dependencies.clone(),
