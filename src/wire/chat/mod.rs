@@ -21,6 +21,7 @@ mod openai;
 mod request;
 mod responses;
 mod target;
+mod upstream_only;
 
 pub use answer::{Answer, Collector, Event, Failure, FailureKind, Stop, Tokens};
 pub use request::{
