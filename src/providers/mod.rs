@@ -14,7 +14,9 @@ mod base_url;
 pub mod bedrock;
 pub mod custom;
 pub mod deepinfra;
+pub mod gemini;
 mod kept;
+pub mod ollama;
 mod open_models;
 pub mod openai;
 mod passing;
@@ -37,6 +39,10 @@ pub enum Dialect {
     Anthropic,
     /// `{"message":...}` and the header `x-amzn-errortype`
     Aws,
+    /// `{"error":{code,message,status}}`
+    Google,
+    /// `{"error":...}`
+    Ollama,
 }
 
 /// Which entries a setting of a provider has.
@@ -409,6 +415,8 @@ pub fn all() -> &'static [Handle] {
             Arc::new(bedrock::Bedrock),
             Arc::new(deepinfra::DeepInfra),
             Arc::new(vllm::Vllm),
+            Arc::new(ollama::Ollama),
+            Arc::new(gemini::Gemini),
         ]
     });
     &ALL
