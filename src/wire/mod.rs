@@ -1,6 +1,6 @@
-//! Framing on bytes: server-sent events, lines of JSON, AWS event streams, JSON text, multipart forms, recordings; in `chat` the forms
-//! of conversations. Knows no provider and
-//! no meaning, keeps every byte that it is not told to change, and never fails: what it cannot follow it leaves alone.
+//! Framing on bytes: server-sent events, lines of JSON, AWS event streams, JSON text, multipart forms, recordings; in
+//! `chat` the forms of conversations. Knows no provider and no meaning, keeps every byte that it is not told to change,
+//! and never fails: what it cannot follow it leaves alone.
 
 pub mod chat;
 pub mod event_stream;

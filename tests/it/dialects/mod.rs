@@ -1,4 +1,5 @@
-//! Providers that speak a dialect of OpenAI's API, or a form of their own: what is theirs alone. The walk itself is tested once, with OpenAI.
+//! Providers that speak a dialect of OpenAI's API, or a form of their own: what is theirs alone. The walk itself is
+//! tested once, with OpenAI.
 
 use crate::support::{Gateway, Setup, eventually};
 use crate::upstream::{Api, Options, Upstream};
