@@ -1,4 +1,5 @@
 //! Requests of clients.
+#![expect(clippy::needless_pass_by_value, reason = "bodies are written where they are used")]
 
 use crate::wire::chat::*;
 use serde_json::{Value, json};
@@ -253,16 +254,17 @@ fn pictures_files_and_sound() {
     let document = |name: Option<&str>, source| Part::Document { name: name.map(Into::into), source, cache: None };
     let url = |url: &str| json!({ "type": "image_url", "image_url": { "url": url } });
     let file = |name: &str, data: &str| json!({ "type": "file", "file": { "filename": name, "file_data": data } });
-    let doc = |format: &str, bytes: Value| {
-        json!({ "type": "doc", "doc": { "name": "d", "format": format, "size": 3, "source": { "bytes": bytes } } })
-    };
+    let doc = |format: &str, bytes: Value| json!({ "type": "doc", "doc": { "name": "d", "format": format, "size": 3, "source": { "bytes": bytes } } });
     for (part, wanted) in [
         (url("data:image/PNG;base64,iVBORw"), image(data("image/png", "iVBORw=="))),
         (url("data:image/jpg;base64,_9j_"), image(data("image/jpeg", "/9j/"))),
         (url("data:;base64,iVBO\r\n Rw=="), image(data("image/png", "iVBORw=="))),
         (url("https://a.b/c.png"), image(Source::Url("https://a.b/c.png".into()))),
         (json!({ "type": "image_url", "image_url": "http://a/b" }), image(Source::Url("http://a/b".into()))),
-        (file("a.pdf", "data:application/pdf;base64,JVBERg=="), document(Some("a.pdf"), data("application/pdf", "JVBERg=="))),
+        (
+            file("a.pdf", "data:application/pdf;base64,JVBERg=="),
+            document(Some("a.pdf"), data("application/pdf", "JVBERg==")),
+        ),
         (file("a.csv", "YSxi"), document(Some("a.csv"), data("text/csv", "YSxi"))),
         (file("a", "JVBERg"), document(Some("a"), data("application/pdf", "JVBERg=="))),
         (file("a.txt", "data:text/plain;base64,aGk="), document(Some("a.txt"), Source::Text("hi".into()))),

@@ -196,7 +196,7 @@ fn members_go_where_the_target_takes_them() {
     }
     assert_eq!((&body["max_completion_tokens"], &body["safety_identifier"]), (&json!(50), &json!("u")));
     let all = ["temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "stop", "speed"];
-    let mut sorted = dropped.clone();
+    let mut sorted = dropped;
     sorted.sort();
     let mut wanted = all.to_vec();
     wanted.sort_unstable();
@@ -258,7 +258,12 @@ fn thinking_in_the_target_s_words() {
 fn tools_are_written() {
     let mut request = asking(hello());
     request.tools = vec![
-        Tool { schema: Some(raw("{\"z\":1,\"a\":1.0}")), strict: Some(true), description: Some("d".into()), ..tool("f") },
+        Tool {
+            schema: Some(raw("{\"z\":1,\"a\":1.0}")),
+            strict: Some(true),
+            description: Some("d".into()),
+            ..tool("f")
+        },
         Tool { free_text: true, ..tool("g") },
     ];
     request.tool_choice = Some(ToolChoice::Tool("g".into()));
