@@ -1,7 +1,8 @@
 //! Counts in memory, in shards behind short locks. One admission locks one shard once: check and take are one step.
 //!
 //! Memory: 24 bytes (and the map's slack) for every key that ever spent, because a total budget may be given to any
-//! key later; 40 for every key that ever spent under a quota or was given a balance; the larger [`Entry`] only for keys with rules, and only while it holds something that would be missed.
+//! key later; 40 for every key that ever spent under a quota or was given a balance; the larger [`Entry`] only for keys
+//! with rules, and only while it holds something that would be missed.
 //! Rates count at admission, spend at settlement. Holds expire by themselves; a request that outlives its hold is
 //! still counted when it settles.
 

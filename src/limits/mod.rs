@@ -146,8 +146,8 @@ pub trait Counters: Send + Sync {
     async fn spent(&self, key: KeyId) -> Result<Money, CountersUnavailable>;
     /// Used of the quota and left of the balance, as counted now. The default one for a key that never had any.
     async fn account(&self, key: KeyId) -> Result<Account, CountersUnavailable>;
-    /// Adds to the balance what the store has added to it; requests may spend it from now on. Once per payment. A negative
-    /// amount adds nothing.
+    /// Adds to the balance what the store has added to it; requests may spend it from now on. Once per payment. A
+    /// negative amount adds nothing.
     fn credit(&self, key: KeyId, amount: Money);
     /// Forgets the rate or window-budget count of a key whose rule was changed by an operator.
     fn reset_rate(&self, key: KeyId);
