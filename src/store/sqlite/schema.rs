@@ -28,8 +28,22 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection> {
          PRAGMA journal_size_limit = 67108864;
          PRAGMA cache_size = -16384;",
     )?;
-    embedded::migrations::runner().run(&mut connection).map_err(engine)?;
+    migrate(&mut connection)?;
     Ok(connection)
+}
+
+/// Another process may be migrating the same file. A step that it has taken meanwhile fails here, and is known to be
+/// done when asked again; so this tries on as long as the schema gets newer.
+fn migrate(connection: &mut Connection) -> Result<()> {
+    let mut before = version(connection).unwrap_or(0);
+    while let Err(error) = embedded::migrations::runner().run(connection) {
+        let now = version(connection).unwrap_or(0);
+        if now == before {
+            return Err(engine(error));
+        }
+        before = now;
+    }
+    Ok(())
 }
 
 /// A connection that cannot write. `cache_kib` is the most it keeps of the file in memory; taken when needed.
