@@ -35,7 +35,7 @@ pub fn check(kind: &str, config: &Value) -> Result<(), String> {
         return Err("the provider is not known".to_owned());
     };
     let is_set = |name: &&str| config.get(name).and_then(Value::as_str).is_some_and(|value| !value.is_empty());
-    match needs.iter().find(|names| !names.iter().any(|name| is_set(name))) {
+    match needs.iter().find(|names| !names.iter().any(is_set)) {
         Some(names) => Err(format!("config.{} is missing", names.join(" or config."))),
         None => Ok(()),
     }
