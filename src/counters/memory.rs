@@ -1,7 +1,8 @@
 //! Counts in memory, in shards behind short locks. One admission locks one shard once: check and take are one step.
 //!
 //! Memory: 24 bytes (and the map's slack) for every key that ever spent, because a total budget may be given to any
-//! key later; 40 for every key that ever spent under a quota or was given a balance; the larger [`Entry`] only for keys with rules, and only while it holds something that would be missed.
+//! key later; 40 for every key that ever spent under a quota or was given a balance; the larger [`Entry`] only for keys
+//! with rules, and only while it holds something that would be missed.
 //! Rates count at admission, spend at settlement. Holds expire by themselves; a request that outlives its hold is
 //! still counted when it settles.
 
@@ -85,7 +86,14 @@ impl MemoryCounters {
 
     /// What the ledger says of a key's quota and balance; replaces what was counted.
     pub fn seed_account(&self, key: KeyId, account: Account) {
-        self.keys(key, |keys| keys.accounts.insert(key, account));
+        self.keys(key, |keys| {
+            // One that nothing has happened to is what every key has.
+            if account == Account::default() {
+                keys.accounts.remove(&key);
+            } else {
+                keys.accounts.insert(key, account);
+            }
+        });
     }
 
     /// What the ledger says a key has spent in the window that began at `start`; replaces what was counted.
@@ -266,6 +274,9 @@ impl Counters for MemoryCounters {
     }
 
     fn credit(&self, key: KeyId, amount: Money) {
+        if amount <= Money::ZERO {
+            return;
+        }
         self.keys(key, |keys| {
             let balance = &mut keys.accounts.entry(key).or_default().balance;
             *balance = balance.saturating_add(amount);

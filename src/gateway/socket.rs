@@ -120,7 +120,9 @@ async fn step(
 async fn book(serving: &Serving<'_>, wishes: &Wishes, reading: Reading) {
     let (g, planned) = (serving.g, &serving.planned);
     let now = g.ports.clock.now();
-    let quota = g.rules_of(&planned.key, now).quota;
+    // A connection may outlive many changes of its key: each bill goes by the quota of its own time.
+    let snapshot = g.ports.snapshot.load_full();
+    let quota = g.rules_of(snapshot.key(&planned.key.digest).unwrap_or(&planned.key), now).quota;
     let terms = Terms { price: serving.price.as_ref(), unpriced: false, quota };
     let mut event = settle::opening(planned, wishes.clone(), terms, 0, serving.arrival);
     event.id = ids::event_id(now);

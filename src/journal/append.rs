@@ -27,6 +27,8 @@ use tokio::sync::{Notify, mpsc, watch};
 
 /// Room that every running request has for its end. Bodies are left out of an event that would not fit.
 const CLOSE_BYTES: u64 = 4 * 1024;
+/// An ordinary request's record at its admission: a journal without room for it calls itself full.
+const OPEN_BYTES: u64 = 512;
 /// Written and taken back, to see whether the disk takes what an event needs.
 static PROBE: [u8; 4 * 1024] = [0; 4 * 1024];
 /// A disk that takes longer than this for a sync counts as failed for the one who waits.
@@ -161,7 +163,7 @@ impl FileJournal {
             unbooked: state.unbooked,
             dropped_notes: self.shared.dropped_notes.load(Ordering::Relaxed),
             rejected: self.shared.rejected.load(Ordering::Relaxed),
-            writable: self.shared.takes_more(&state, 0),
+            writable: self.shared.takes_more(&state, OPEN_BYTES),
         }
     }
 }
@@ -247,7 +249,7 @@ impl Journal for FileJournal {
 
     fn writable(&self) -> bool {
         let state = self.shared.state.lock();
-        self.shared.takes_more(&state, 0)
+        self.shared.takes_more(&state, OPEN_BYTES)
     }
 }
 

@@ -146,11 +146,33 @@ pub trait Counters: Send + Sync {
     async fn spent(&self, key: KeyId) -> Result<Money, CountersUnavailable>;
     /// Used of the quota and left of the balance, as counted now. The default one for a key that never had any.
     async fn account(&self, key: KeyId) -> Result<Account, CountersUnavailable>;
-    /// Adds to the balance what the store has added to it; requests may spend it from now on. Once per payment.
+    /// Adds to the balance what the store has added to it; requests may spend it from now on. Once per payment. A
+    /// negative amount adds nothing.
     fn credit(&self, key: KeyId, amount: Money);
     /// Forgets the rate or window-budget count of a key whose rule was changed by an operator.
     fn reset_rate(&self, key: KeyId);
     fn reset_window_budget(&self, key: KeyId);
     /// Requests in flight that hold money, and their sum.
     fn holds(&self) -> (u64, Money);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::suite::samples;
+
+    #[test]
+    fn a_quota_is_a_budget_and_is_asked_for_in_the_month_of_the_zone() {
+        let at = UnixMillis::parse_rfc3339("2024-02-29T16:00:00Z").unwrap();
+        let zone = BillingZone::parse("Asia/Shanghai").unwrap();
+        let of = |quota| {
+            let key = samples::plain_key(1, |key| key.member().quota = quota);
+            (Rules::of(&key, BudgetMode::Reserve, &zone, at), key.has_budget())
+        };
+        let (rules, has_budget) = of(Some(Money::ZERO));
+        assert_eq!(rules.quota, Some(QuotaRule { quota: Money::ZERO, month: at }));
+        assert!(rules.has_budget() && has_budget && !rules.is_empty());
+        let (rules, has_budget) = of(None);
+        assert!(rules.quota.is_none() && !rules.has_budget() && !has_budget && rules.is_empty());
+    }
 }

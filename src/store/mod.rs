@@ -8,7 +8,7 @@ pub mod retention;
 pub mod seal;
 pub mod sqlite;
 #[cfg(test)]
-mod suite;
+pub(crate) mod suite;
 
 pub use crate::snapshot::{Change, Changes};
 

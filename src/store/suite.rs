@@ -1,8 +1,11 @@
 //! What any engine must do: one test per promise of the ports. An engine's tests say `conformance!(open)`, where
 //! `open()` gives an empty store and whatever keeps it alive.
 
+pub(crate) mod accounts;
 pub(crate) mod configuration;
 pub(crate) mod ledger;
+pub(crate) mod members;
+pub(crate) mod models;
 pub(crate) mod objects;
 pub(crate) mod reports;
 pub(crate) mod samples;
@@ -35,6 +38,49 @@ macro_rules! conformance {
             a_long_feed_comes_in_pages,
             racing_updates_lose_nothing,
             the_store_answers_and_knows_its_schema,
+        );
+        crate::store::suite::conformance!(@each $open, members,
+            a_membership_comes_back_as_it_was_stored,
+            an_update_replaces_a_membership_but_not_its_grants,
+            a_key_cannot_name_what_is_not_there,
+            numbers_count_up_and_never_come_again,
+            a_key_is_found_by_its_number_and_its_digest,
+            a_replaced_secret_is_forgotten_by_everybody,
+            an_old_secret_may_be_used_again,
+            a_secret_is_replaced_under_the_rules_of_updates,
+            racing_resets_leave_one_secret,
+            members_are_filtered,
+            members_are_found_by_text_taken_literally,
+            keys_are_sorted_by_what_is_asked_for,
+            deleting_a_key_takes_its_grants_and_account_but_not_its_history,
+        );
+        crate::store::suite::conformance!(@each $open, models,
+            a_model_comes_back_as_it_was_stored,
+            a_model_update_follows_the_revision,
+            models_are_listed_by_id_and_filtered,
+            a_group_comes_back_as_it_was_stored,
+            a_group_update_follows_the_revision_and_keeps_grants,
+            groups_are_listed_by_id_and_name,
+            grants_are_toggled_bound_and_unbound,
+            racing_grants_end_as_if_one_came_after_the_other,
+            grants_are_listed_and_filtered,
+            ids_of_models_groups_and_grants_never_come_again,
+            a_deleted_model_is_granted_to_nobody,
+            a_deleted_group_has_no_keys,
+            a_loader_knows_who_is_granted_what,
+            a_store_is_seeded_once,
+            a_used_store_is_not_seeded,
+            racing_starts_seed_once,
+        );
+        crate::store::suite::conformance!(@each $open, accounts,
+            a_cost_is_taken_from_quota_then_balance,
+            an_event_is_charged_once_however_often_it_is_written,
+            racing_writers_charge_every_event_once,
+            events_of_a_key_are_charged_in_order,
+            what_has_no_rule_or_cost_charges_nothing,
+            work_that_another_event_bears_is_not_charged,
+            credits_add_up,
+            books_are_of_those_that_spent_or_were_credited,
         );
         crate::store::suite::conformance!(@each $open, ledger,
             an_event_comes_back_as_it_was_stored,

@@ -193,6 +193,7 @@ fn a_payment_opens_the_door_and_a_released_ask_leaves_no_trace() {
     for _ in 0..50 {
         counters.credit(key(7), dollars("0.01"));
     }
+    counters.credit(key(7), dollars("-0.01"));
     assert_eq!(account(&counters).balance, dollars("0.5"));
     let before = account(&counters);
     assert_eq!(refused(&counters, &wants(2)), None);
@@ -219,6 +220,8 @@ fn an_account_outlives_sweeps_and_resets_and_ends_with_its_key() {
     counters.sweep(later(40 * 86_400_000));
     assert_eq!(counters.footprint(), crate::counters::Footprint { active_keys: 0, totals: 0, accounts: 1 });
     assert_eq!(refused(&counters, &ask(quota(10, BudgetMode::Observe), 1, NOW, 0)), Some(true));
+    counters.seed_account(key(8), Account::default());
+    assert_eq!(counters.footprint().accounts, 1, "what nothing has happened to takes no room");
     counters.forget(key(7));
     assert_eq!((account(&counters), counters.footprint().accounts), (Account::default(), 0));
 }

@@ -5,12 +5,16 @@
 
 use super::{Result, engine};
 use rusqlite::{Connection, OpenFlags};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Another process may hold the write lock (the other one of an upgrade, a migration, a backup tool).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Ten seconds in all, as [`BUSY_TIMEOUT`].
+const TURN_ATTEMPTS: u32 = 500;
+const TURN_PAUSE: Duration = Duration::from_millis(20);
 const CACHED_STATEMENTS: usize = 64;
 
 #[allow(unreachable_pub, reason = "written by the macro")]
@@ -20,6 +24,8 @@ mod embedded {
 
 /// The connection that writes, on a migrated file.
 pub(super) fn open_writer(path: &Path) -> Result<Connection> {
+    // One process at a time: a new file changes its mode here, and each step is taken by who found it missing.
+    let _turn = path.parent().and_then(turn);
     let mut connection = open(path)?;
     // WAL with NORMAL: a killed process loses nothing; a power cut may lose the last commits, never consistency.
     connection.execute_batch(
@@ -30,6 +36,20 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection> {
     )?;
     embedded::migrations::runner().run(&mut connection).map_err(engine)?;
     Ok(connection)
+}
+
+/// The lock of the folder, which leaves no file behind and ends with its process. Without it, where folders cannot be
+/// locked or somebody holds it for too long, SQLite's own lock still lets no step be half done or done twice.
+fn turn(folder: &Path) -> Option<File> {
+    let folder = File::open(folder).ok()?;
+    for _ in 0..TURN_ATTEMPTS {
+        match folder.try_lock() {
+            Ok(()) => return Some(folder),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(TURN_PAUSE),
+            Err(TryLockError::Error(_)) => break,
+        }
+    }
+    None
 }
 
 /// A connection that cannot write. `cache_kib` is the most it keeps of the file in memory; taken when needed.

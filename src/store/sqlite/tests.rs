@@ -1,8 +1,11 @@
 use super::*;
-use crate::domain::{Event, KeyId, Money, UnixMillis};
+use crate::domain::{Event, KeyId, ModelId, Money, Secret, UnixMillis};
 use crate::store::seal::MasterKey;
-use crate::store::suite::{conformance, samples};
-use crate::store::{ChangeFeed, EventFilter, EventStore, GroupBy, KeyStore, ReportFilter, SettingStore, SharedStore};
+use crate::store::suite::{self, conformance, samples};
+use crate::store::{
+    ChangeFeed, EventFilter, EventStore, FirstModels, GroupBy, KeyStore, ModelStore, ReportFilter, SettingStore,
+    SharedStore,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::path::PathBuf;
@@ -36,6 +39,10 @@ async fn no_file_contains_a_secret() {
     let (store, folder) = open();
     let setting = samples::setting(1, |_| {});
     store.insert_setting(&setting).await.unwrap();
+    let with_config =
+        |text: &str| suite::models::model(1, |m| m.config = Secret::new(format!("{{\"apiKey\":\"{text}\"}}")));
+    store.insert_model(&with_config("sk-upstream-credential-1")).await.unwrap();
+    store.update_model(&with_config("another-upstream-credential")).await.unwrap();
     let secret = setting.api_key().unwrap().expose();
     let forms = [secret.to_owned(), STANDARD.encode(secret), hex::encode(secret), "upstream-credential".to_owned()];
     let check = |folder: &TempDir| {
@@ -127,15 +134,17 @@ async fn after_resealing_the_old_master_key_may_go() {
     for n in 1..=3 {
         store.insert_setting(&samples::setting(n, |_| {})).await.unwrap();
     }
+    store.insert_model(&suite::models::model(1, |_| {})).await.unwrap();
     drop(store);
     let rotated = SqliteStore::open(&path, sealer(&[2, 1])).unwrap();
     let position = rotated.changes_since(0).await.unwrap().position;
-    assert_eq!(rotated.reseal().await.unwrap(), 3);
+    assert_eq!(rotated.reseal().await.unwrap(), 4);
     assert_eq!(rotated.reseal().await.unwrap(), 0);
     assert_eq!(rotated.changes_since(position).await.unwrap().changes.len(), 0);
     drop(rotated);
     let store = SqliteStore::open(&path, sealer(&[2])).unwrap();
     assert_eq!(store.list_settings(None).await.unwrap(), [1, 2, 3].map(|n| samples::setting(n, |_| {})));
+    assert_eq!(store.model(ModelId(1)).await.unwrap(), Some(suite::models::model(1, |_| {})));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -265,6 +274,9 @@ fn the_filters_of_the_api_use_their_index() {
     assert!(!old.contains("SCAN events"), "{old}");
     let keys = plan(&connection, "SELECT name FROM keys ORDER BY created_at DESC, id DESC LIMIT 10");
     assert!(keys.contains("keys_by_creation") && !keys.contains("TEMP B-TREE"), "{keys}");
+    // A group with few keys among a million is deleted without reading them all.
+    let of_group = plan(&connection, "UPDATE keys SET group_id = NULL WHERE group_id = ?");
+    assert!(of_group.contains("keys_by_group"), "{of_group}");
 }
 
 #[test]
@@ -283,4 +295,85 @@ fn a_feed_of_before_custom_providers_goes_on() {
     let rows = statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))).unwrap();
     let rows: Vec<_> = rows.map(|row| row.unwrap()).collect();
     assert_eq!(rows, [(3, "setting".into()), (4, "key".into()), (5, "custom_provider".into())]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_starts_at_once_make_one_store() {
+    // Several rounds: what races here is over in milliseconds.
+    for _ in 0..5 {
+        let folder = tempfile::tempdir().unwrap();
+        let first = FirstModels {
+            group: suite::models::group(1, |_| {}),
+            models: vec![suite::models::model(1, |_| {}), suite::models::model(2, |_| {})],
+        };
+        let starts: Vec<_> = (0..4)
+            .map(|_| {
+                let (path, first) = (folder.path().join("store.db"), first.clone());
+                tokio::spawn(async move {
+                    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(path, sealer(&[1])));
+                    let store = opened.await.unwrap().unwrap();
+                    store.seed_models(&first).await.unwrap()
+                })
+            })
+            .collect();
+        let mut seeded = 0;
+        for start in starts {
+            seeded += usize::from(start.await.unwrap());
+        }
+        assert_eq!(seeded, 1);
+        let store = SqliteStore::open(folder.path().join("store.db"), sealer(&[1])).unwrap();
+        let rows = store.list_models(&crate::store::ModelFilter::default()).await.unwrap().rows;
+        assert_eq!(rows.iter().map(|m| m.id.0).collect::<Vec<_>>(), [2, 1]);
+    }
+}
+
+#[tokio::test]
+async fn no_number_comes_again_after_a_restart() {
+    let (store, folder) = open();
+    store.insert_keys(&[samples::key(1, |_| {}), samples::key(2, |_| {})]).await.unwrap();
+    store.delete_key(samples::key_id(2)).await.unwrap();
+    store.delete_key(samples::key_id(1)).await.unwrap();
+    drop(store);
+    let store = SqliteStore::open(folder.path().join("store.db"), sealer(&[1])).unwrap();
+    store.insert_key(&samples::key(3, |_| {})).await.unwrap();
+    assert_eq!(store.key(samples::key_id(3)).await.unwrap().unwrap().number, 3);
+}
+
+#[test]
+fn a_former_version_goes_on_with_a_file_that_knows_models() {
+    let connection = Connection::open_in_memory().unwrap();
+    connection.execute_batch("PRAGMA foreign_keys = ON").unwrap();
+    connection.execute_batch(include_str!("../../../migrations/sqlite/V1__keys_settings_events.sql")).unwrap();
+    let insert = |id: u8| {
+        let sql = "INSERT INTO keys (id, revision, digest, hint, name, name_folded, tags, created_at, updated_at, \
+            revoked, revoked_reason, single_setting, setting_ids, rotation, allowed_paths, ttl, log_request, \
+            log_response, policy_id, is_key_not_hashed) \
+            VALUES (?, 1, ?, '', '', '', '[]', 0, 0, 0, '', 0, '[]', 0, '[]', '', 0, 0, '', 0)";
+        connection.execute(sql, rusqlite::params![[id; 16], [id; 32]]).unwrap();
+    };
+    let delete = |id: u8| assert_eq!(connection.execute("DELETE FROM keys WHERE id = ?", [[id; 16]]).unwrap(), 1);
+    let numbers = || {
+        let mut statement = connection.prepare("SELECT seq, hex(substr(id, 1, 1)) FROM keys ORDER BY seq").unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))).unwrap();
+        rows.map(|row| row.unwrap()).map(|(seq, id)| format!("{seq}={id}")).collect::<Vec<_>>().join(" ")
+    };
+    insert(1);
+    insert(2);
+    connection.execute_batch(include_str!("../../../migrations/sqlite/V4__models_groups_accounts.sql")).unwrap();
+    assert_eq!(numbers(), "1=01 2=02");
+    connection
+        .execute_batch(
+            "INSERT INTO models VALUES (1, 1, 'm', 'm', 'p', 0, 0, 0, '', 0, 0);
+             INSERT INTO key_grants (key_number, model_id, created_at) VALUES (2, 1, 0);
+             INSERT INTO accounts SELECT id, 0, 0, 5 FROM keys WHERE seq = 2;",
+        )
+        .unwrap();
+    delete(2);
+    for table in ["key_grants", "accounts"] {
+        let left: i64 = connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 0, "{table}");
+    }
+    insert(3);
+    insert(4);
+    assert_eq!(numbers(), "1=01 3=03 4=04");
 }

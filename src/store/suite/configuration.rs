@@ -11,7 +11,7 @@ async fn ids(store: &SharedStore, filter: KeyFilter) -> Vec<KeyId> {
 }
 
 /// Everything after `position`, page after page, and the position to ask from next.
-async fn feed(store: &SharedStore, mut position: i64) -> (i64, Vec<Change>) {
+pub(super) async fn feed(store: &SharedStore, mut position: i64) -> (i64, Vec<Change>) {
     let mut all = Vec::new();
     loop {
         let page = store.changes_since(position).await.unwrap();
