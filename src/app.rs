@@ -3,8 +3,9 @@
 mod succession;
 
 use crate::admin::{self, AdminState};
+use crate::auth::shared::SharedSecrets;
 use crate::clock::SystemClock;
-use crate::config::{Config, Durability, Unpriced};
+use crate::config::{Config, Durability, Unpriced, UnsupportedParams};
 use crate::counters::MemoryCounters;
 use crate::credentials::HostCredentials;
 use crate::domain::time::Clock;
@@ -156,7 +157,8 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
         log: Mutex::new(Some(log_guard)),
         told: Mutex::default(),
     };
-    let faces = Faces { gateway: proxy, admin: router, open_metrics };
+    let management = axum::Router::new();
+    let faces = Faces { gateway: proxy, admin: router, management, open_metrics };
     let before = before.as_ref().map(|before| before as &dyn Predecessor);
     Ok(server::run(&server_settings, conf, faces, Arc::new(last), before)?)
 }
@@ -366,6 +368,8 @@ fn server_settings(config: &Config) -> ServerSettings {
         admin_listen: config.admin.listen,
         proxy_tls: tls(&config.proxy.tls_cert, &config.proxy.tls_key),
         admin_tls: tls(&config.admin.tls_cert, &config.admin.tls_key),
+        single_listen: config.single.listen,
+        single_tls: tls(&config.single.tls_cert, &config.single.tls_key),
         metrics_listen: config.telemetry.metrics_listen,
         threads: config.proxy.threads,
         upstream_keepalive: config.proxy.upstream_keepalive,
@@ -404,6 +408,9 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
         anonymous_refusals_per_minute: config.events.anonymous_refusals_per_minute,
         base_urls: base_urls.collect(),
         deny_targets: config.security.deny_targets.clone(),
+        boot_keys: SharedSecrets::new([config.admin.api_key.clone()]),
+        aws_region: config.unified.aws_region.as_str().to_owned(),
+        refuse_unsupported: config.unified.unsupported_params == UnsupportedParams::Refuse,
     }
 }
 
@@ -423,7 +430,9 @@ impl Wanted {
         let ambient = |setting: &Arc<Setting>| {
             providers::by_name(&setting.provider).is_some_and(|provider| provider.is_ambient(setting))
         };
-        if snapshot.iter_settings().any(ambient) {
+        let rows = snapshot.models().iter().filter_map(|served| served.backend.as_ref().ok());
+        let ambient_rows = rows.flat_map(|backend| &backend.settings).any(|setting| ambient(setting));
+        if ambient_rows || snapshot.iter_settings().any(ambient) {
             self.host.start().await;
         }
     }

@@ -3,3 +3,4 @@
 pub mod credential;
 pub mod digest;
 pub mod paths;
+pub mod shared;

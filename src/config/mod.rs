@@ -21,9 +21,10 @@ pub use environment::Environment;
 pub use example::example;
 pub use mistake::{Mistake, Mistakes};
 pub use sections::{
-    Admin, Debug, Events, Ledger, Limits, Management, Pricing, Provider, Proxy, Security, Store, Telemetry,
+    Admin, Debug, Events, Ledger, Limits, Management, Pricing, Provider, Proxy, Security, Single, Store, Telemetry,
+    Unified,
 };
-pub use value::{ByteSize, Durability, Unpriced};
+pub use value::{ByteSize, Durability, Region, Unpriced, UnsupportedParams};
 
 use crate::domain::Secret;
 use reader::Reader;
@@ -39,6 +40,8 @@ const DOTENV_FILE: &str = ".env";
 pub struct Config {
     pub proxy: Proxy,
     pub admin: Admin,
+    pub single: Single,
+    pub unified: Unified,
     pub management: Management,
     pub store: Store,
     pub security: Security,

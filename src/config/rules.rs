@@ -16,11 +16,14 @@ const LEAST_JOURNAL_BYTES: u64 = 1 << 20;
 const LONGEST_SOCKET_PATH: usize = 107;
 /// The longest month, and a day for clocks that disagree.
 const LEAST_RETENTION_DAYS: u32 = 32;
+const SINGLE_PORT: u16 = 8866;
 const MASTER_KEY_BYTES: usize = 32;
 
 pub(super) fn apply(config: &mut Config, reader: &mut Reader<'_>, warnings: &mut Vec<String>) {
     place_admin(config, reader, warnings);
+    place_single(config, reader);
     listeners_differ(config, reader);
+    tls("single", &config.single.tls_cert, &config.single.tls_key, reader);
     tls("proxy", &config.proxy.tls_cert, &config.proxy.tls_key, reader);
     tls("admin", &config.admin.tls_cert, &config.admin.tls_key, reader);
     spans(config, reader);
@@ -61,10 +64,23 @@ fn place_admin(config: &mut Config, reader: &mut Reader<'_>, warnings: &mut Vec<
     }
 }
 
+/// Whoever sets the key that makes the first key wants to use it where that API has always been.
+fn place_single(config: &mut Config, reader: &mut Reader<'_>) {
+    if config.single.listen.is_none() && !config.admin.api_key.is_empty() && reader.is_default("single.listen") {
+        let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, SINGLE_PORT));
+        config.single.listen = Some(listen);
+        reader.replace_default("single.listen", &listen.to_string(), "because admin.api_key is set");
+    }
+    if config.single.listen.is_some() && config.admin.api_key.is_empty() {
+        reader.refuse(&["single.listen", "admin.api_key"], "nobody could make a key: set admin.api_key");
+    }
+}
+
 fn listeners_differ(config: &Config, reader: &mut Reader<'_>) {
     let listeners = [
         ("admin.listen", Some(config.admin.listen)),
         ("telemetry.metrics_listen", config.telemetry.metrics_listen),
+        ("single.listen", config.single.listen),
         ("proxy.listen", Some(config.proxy.listen)),
     ];
     for (n, (key, address)) in listeners.iter().enumerate() {

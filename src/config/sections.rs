@@ -3,7 +3,7 @@
 use super::base_url::BaseUrl;
 use super::declare::{Key, Section, section};
 use super::reader::Reader;
-use super::value::{ByteSize, Durability, Unpriced, Value};
+use super::value::{ByteSize, Durability, Region, Unpriced, UnsupportedParams, Value};
 use super::{Config, Providers};
 use crate::admin::Origins;
 use crate::domain::{BillingZone, BudgetMode, Network, Secret};
@@ -75,6 +75,28 @@ section! {
         api_key: Secret = "", also "ADMIN_API_KEY";
         /// Most events in one answer.
         events_limit: u64 = "10000";
+    }
+}
+
+section! {
+    /// One listener for everything that people use: the proxy's paths and the management API beside them.
+    Single {
+        /// Address and port. Empty = none, or 0.0.0.0:8866 as soon as `admin.api_key` is set.
+        listen: Option<SocketAddr> = "";
+        /// PEM file with the certificate chain. With `tls_key`: the listener speaks TLS.
+        tls_cert: Option<PathBuf> = "";
+        /// PEM file with the private key of `tls_cert`.
+        tls_key: Option<PathBuf> = "";
+    }
+}
+
+section! {
+    /// The unified API, `/v1`: model names in front of any provider.
+    Unified {
+        /// Region of models on AWS that name none.
+        aws_region: Region = "us-east-1", also "AWS_DEFAULT_REGION";
+        /// Parameters that a model's provider has no word for: drop them and name them in a header, or refuse with 400.
+        unsupported_params: UnsupportedParams = "drop";
     }
 }
 
@@ -221,6 +243,8 @@ pub(super) fn all() -> Vec<Section> {
     let mut all = vec![
         Section { path: "proxy", about: Proxy::ABOUT, keys: Proxy::KEYS },
         Section { path: "admin", about: Admin::ABOUT, keys: Admin::KEYS },
+        Section { path: "single", about: Single::ABOUT, keys: Single::KEYS },
+        Section { path: "unified", about: Unified::ABOUT, keys: Unified::KEYS },
         Section { path: "management", about: Management::ABOUT, keys: Management::KEYS },
         Section { path: "store", about: Store::ABOUT, keys: Store::KEYS },
         Section { path: "security", about: Security::ABOUT, keys: Security::KEYS },
@@ -239,6 +263,8 @@ pub(super) fn all() -> Vec<Section> {
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let proxy = Proxy::read("proxy", reader);
     let admin = Admin::read("admin", reader);
+    let single = Single::read("single", reader);
+    let unified = Unified::read("unified", reader);
     let management = Management::read("management", reader);
     let store = Store::read("store", reader);
     let security = Security::read("security", reader);
@@ -252,6 +278,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Config> {
     Some(Config {
         proxy: proxy?,
         admin: admin?,
+        single: single?,
+        unified: unified?,
         management: management?,
         store: store?,
         security: security?,

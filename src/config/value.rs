@@ -216,6 +216,33 @@ pub enum Unpriced {
     Allow,
 }
 
+/// What to do with a parameter that a model's provider has no word for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UnsupportedParams {
+    Drop,
+    Refuse,
+}
+
+/// A region of AWS: it becomes part of host names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Region(String);
+
+impl Region {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for Region {
+    fn read(raw: &Raw) -> Result<Self, Fault> {
+        let sound = |region: &&str| {
+            (1..=40).contains(&region.len())
+                && region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        text(raw).filter(sound).map(|region| Self(region.into())).ok_or("is not a region such as us-east-1".into())
+    }
+}
+
 /// Where an event must be before the last byte of its response leaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Durability {
@@ -236,6 +263,7 @@ macro_rules! choice {
         }
     };
 }
+choice!(UnsupportedParams { "drop" => Self::Drop, "error" => Self::Refuse });
 choice!(Unpriced { "refuse" => Self::Refuse, "allow" => Self::Allow });
 choice!(Durability { "os" => Self::Os, "disk" => Self::Disk });
 choice!(BudgetMode { "observe" => Self::Observe, "reserve" => Self::Reserve, "strict" => Self::Strict });

@@ -5,12 +5,12 @@ use super::arrival::Arrival;
 use super::refuse::GatewayError;
 use super::settle::{self, Terms};
 use crate::auth::paths;
-use crate::domain::{BudgetMode, Key, Money, Setting, UsageSource};
+use crate::domain::{BudgetMode, Key, Money, Setting, SettingId, UnixMillis, UsageSource};
 use crate::ledger::Booking;
 use crate::limits::{Ask, RateState, Refusal, Rules, Verdict};
-use crate::metering::Price;
+use crate::metering::{Price, Pricing};
 use crate::providers::{self, Billing, Call, Endpoint, Handle, Provider};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{ServedModel, Snapshot};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -24,9 +24,24 @@ pub(super) struct Planned {
     pub(super) provider: Handle,
     pub(super) endpoint: Endpoint,
     pub(super) call: Call,
+    /// The model row that the request was made for; it sets the price.
+    pub(super) row: Option<Arc<ServedModel>>,
 }
 
 impl Planned {
+    /// The price of a model in this request: the row's own, whatever answered, else by the prices of setting and table.
+    pub(super) fn price(&self, g: &Pricing, answered: Option<&str>, asked: &str, at: UnixMillis) -> Option<Price> {
+        match &self.row {
+            Some(served) => Some(providers::row_price(g, &*self.provider, &served.row, asked, at)),
+            None => providers::price(g, &*self.provider, &self.setting, answered, asked, at),
+        }
+    }
+
+    /// The stored setting whose credential is used.
+    pub(super) fn setting_id(&self) -> Option<SettingId> {
+        Some(self.setting.id).filter(|id| !id.as_uuid().is_nil())
+    }
+
     /// How the cost of this very call comes about.
     pub(super) const fn billing(&self) -> Billing {
         if self.call.deferred { Billing::Later } else { self.endpoint.billing }
@@ -147,14 +162,12 @@ pub(super) fn price_of(g: &Gateway, planned: &Planned, arrival: &Arrival) -> Opt
     if planned.billing() != Billing::Usage {
         return None;
     }
-    providers::price(&g.ports.pricing, &*planned.provider, &planned.setting, None, &planned.call.model, arrival.now)
+    planned.price(&g.ports.pricing, None, &planned.call.model, arrival.now)
 }
 
 /// Whether the models beside the first have a price too.
 fn all_priced(g: &Gateway, planned: &Planned, arrival: &Arrival) -> bool {
-    let (provider, setting) = (&*planned.provider, &*planned.setting);
-    let priced =
-        |model: &str| providers::price(&g.ports.pricing, provider, setting, None, model, arrival.now).is_some();
+    let priced = |model: &str| planned.price(&g.ports.pricing, None, model, arrival.now).is_some();
     planned.call.more_models.iter().all(|model| priced(model))
 }
 

@@ -3,6 +3,7 @@
 use super::arrival::Arrival;
 use super::headers::{self, REQUEST_ID, Stamp};
 use super::refuse::GatewayError;
+use super::unified::UnifiedError;
 use crate::providers::Dialect;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -38,6 +39,9 @@ pub(super) async fn send_error(
         && let Ok(id) = HeaderValue::from_str(&stamp.request_id)
     {
         headers.insert(HeaderName::from_static("request-id"), id);
+    }
+    if let GatewayError::Unified(UnifiedError::WrongMethod { allow }) = error {
+        headers.insert(http::header::ALLOW, HeaderValue::from_static(allow));
     }
     stamp.apply(&mut headers);
     let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -149,6 +149,8 @@ pub(super) struct Stamp {
     pub(super) model: Option<Box<str>>,
     pub(super) rate: Option<RateState>,
     pub(super) cost: Option<String>,
+    /// What the upstream could not be asked for, with commas.
+    pub(super) dropped: Option<Box<str>>,
 }
 
 // Names made once: looking a header up by text parses the text each time.
@@ -164,6 +166,7 @@ const EVENT_ID: HeaderName = HeaderName::from_static("x-tollgate-event-id");
 const PROVIDER: HeaderName = HeaderName::from_static("x-tollgate-provider");
 const MODEL: HeaderName = HeaderName::from_static("x-tollgate-model");
 const COST: HeaderName = HeaderName::from_static("x-tollgate-cost-usd");
+const DROPPED: HeaderName = HeaderName::from_static("x-tollgate-dropped-params");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
 const RATE_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
 const RATE_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
@@ -188,6 +191,9 @@ impl Stamp {
         }
         if let Some(cost) = &self.cost {
             put(COST, cost);
+        }
+        if let Some(dropped) = &self.dropped {
+            put(DROPPED, dropped);
         }
         if let Some(origin) = &self.allow_origin {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
@@ -229,6 +235,8 @@ pub(super) fn response_head(
     framing: Framing,
     meter: Option<&dyn ResponseMeter>,
 ) -> ResponseHeader {
+    let status = meter.map_or(upstream.status.as_u16(), |meter| meter.status(upstream.status.as_u16()));
+    let status = http::StatusCode::from_u16(status).unwrap_or(upstream.status);
     let mut headers = HeaderMap::with_capacity(upstream.headers.len() + 10);
     let named = connection_tokens(&upstream.headers);
     for (name, value) in &upstream.headers {
@@ -255,7 +263,7 @@ pub(super) fn response_head(
         }
         Framing::Untouched | Framing::Open { .. } => {}
     }
-    response(upstream.status, headers)
+    response(status, headers)
 }
 
 /// `101` as the client gets it: what was hop-by-hop is said again.

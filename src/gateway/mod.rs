@@ -12,6 +12,7 @@
 //! | relay | `relay`, `decode` | the answer, metered | bytes to the client |
 //! | upgrade | `socket` | frames both ways | an event for every bill that is told |
 //! | settle | `settle` | usage and price | one event, before the last byte leaves |
+//! | unify | `unified` | a model's name, any form of a conversation | the same, at whoever serves it |
 //! | refuse | `refusal`, `refuse`, `answer` | any error | an answer in the client's dialect |
 
 mod admit;
@@ -19,6 +20,7 @@ mod answer;
 mod arrival;
 mod decode;
 mod expiry;
+mod face;
 mod forward;
 mod headers;
 mod ids;
@@ -30,12 +32,15 @@ mod relay;
 mod settle;
 mod socket;
 mod space;
+mod unified;
 mod upstreams;
 mod walk;
 
 pub use expiry::{ExpiredKeys, KeyExpiry, expire_keys};
+pub use face::{Beside, Face};
 pub use upstreams::PeerTimeouts;
 
+use crate::auth::shared::SharedSecrets;
 use crate::domain::time::Clock;
 use crate::domain::{BillingZone, BudgetMode, Key, Network, UnixMillis};
 use crate::ledger::{Journal, Settle};
@@ -44,11 +49,9 @@ use crate::metering::Pricing;
 use crate::providers::Ambient;
 use crate::snapshot::Snapshot;
 use crate::store::ObjectStore;
-use crate::telemetry::{InFlight as Underway, Metrics, RequestLog};
+use crate::telemetry::{Metrics, RequestLog};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use pingora::proxy::{ProxyHttp, Session};
-use pingora::upstreams::peer::HttpPeer;
 use pingora_core::connectors::ConnectorOptions;
 use pingora_core::connectors::http::Connector;
 use pingora_limits::rate::Rate;
@@ -122,9 +125,15 @@ pub struct GatewaySettings {
     pub base_urls: HashMap<String, String>,
     /// Networks that no upstream connection goes to.
     pub deny_targets: Vec<Network>,
+    /// Secrets that see all models and call none.
+    pub boot_keys: SharedSecrets,
+    /// Of model rows on AWS that name none.
+    pub aws_region: String,
+    /// Parameters that an upstream has no word for are refused, not dropped.
+    pub refuse_unsupported: bool,
 }
 
-/// The proxy face.
+/// Everything that serves requests.
 pub struct Gateway {
     ports: Ports,
     settings: GatewaySettings,
@@ -189,42 +198,5 @@ impl Gateway {
 
     pub fn in_flight(&self) -> InFlight {
         InFlight { metrics: self.ports.metrics.clone(), draining: self.draining.clone() }
-    }
-}
-
-#[async_trait]
-impl ProxyHttp for Gateway {
-    /// Counts the request as long as it lives, panics included.
-    type CTX = Underway;
-
-    fn new_ctx(&self) -> Self::CTX {
-        self.ports.metrics.enter()
-    }
-
-    /// The whole walk happens here: the answer is sent, or the connection is to be cut.
-    async fn request_filter(&self, session: &mut Session, _ctx: &mut Self::CTX) -> pingora::Result<bool> {
-        let keepalive =
-            if self.draining.load(Ordering::Acquire) { None } else { Some(self.settings.client_keepalive.as_secs()) };
-        session.set_keepalive(keepalive);
-        walk::walk(self, session).await.map(|()| true)
-    }
-
-    /// Never asked: `request_filter` answers every request.
-    async fn upstream_peer(&self, _session: &mut Session, _ctx: &mut Self::CTX) -> pingora::Result<Box<HttpPeer>> {
-        Err(pingora::Error::new(pingora::ErrorType::InternalError))
-    }
-
-    fn suppress_error_log(&self, _session: &Session, _ctx: &Self::CTX, _error: &pingora::Error) -> bool {
-        true
-    }
-
-    /// Reached only when a connection is to be cut: nothing may be appended to what was sent.
-    async fn fail_to_proxy(
-        &self,
-        _session: &mut Session,
-        _error: &pingora::Error,
-        _ctx: &mut Self::CTX,
-    ) -> pingora::proxy::FailToProxy {
-        pingora::proxy::FailToProxy { error_code: 0, can_reuse_downstream: false }
     }
 }

@@ -1,5 +1,6 @@
 //! Every error answer of the gateway itself: one place that knows status, type and dialect.
 
+use super::unified::{UnifiedError, enveloped};
 use crate::limits::RateState;
 use crate::providers::Dialect;
 use crate::telemetry::{AbortedBy, RefusalReason};
@@ -17,22 +18,39 @@ pub(super) enum GatewayError {
     NoSetting,
     IncompleteSetting(&'static str),
     BadTimeout,
-    BadRequest { message: String, param: Option<&'static str> },
+    BadRequest {
+        message: String,
+        param: Option<&'static str>,
+    },
     EncodedBody,
     UpgradeRequired,
-    BodyTooLarge { limit: u64 },
+    BodyTooLarge {
+        limit: u64,
+    },
     BodyTimeout,
     PathNotAllowed,
     ModelNotAllowed,
-    UnknownObject { id: Box<str> },
+    UnknownObject {
+        id: Box<str>,
+    },
     ObjectsUnavailable,
     NotPriced,
     Unbounded,
-    Rate { state: RateState },
-    WindowBudget { retry_after: Duration, rate: Option<RateState> },
+    Rate {
+        state: RateState,
+    },
+    WindowBudget {
+        retry_after: Duration,
+        rate: Option<RateState>,
+    },
     TotalBudgetExhausted,
-    TotalBudgetFull { rate: Option<RateState> },
-    Quota { rate: Option<RateState> },
+    TotalBudgetFull {
+        rate: Option<RateState>,
+    },
+    /// Neither quota nor balance is left.
+    Quota {
+        rate: Option<RateState>,
+    },
     Overloaded,
     JournalUnavailable,
     CountersUnavailable,
@@ -40,6 +58,8 @@ pub(super) enum GatewayError {
     Upstream,
     UpstreamAuth,
     Timeout,
+    /// Of the unified API alone.
+    Unified(UnifiedError),
 }
 
 impl GatewayError {
@@ -64,6 +84,7 @@ impl GatewayError {
             Self::Overloaded | Self::JournalUnavailable | Self::CountersUnavailable | Self::ObjectsUnavailable => 503,
             Self::Connect | Self::Upstream | Self::UpstreamAuth => 502,
             Self::Timeout => 504,
+            Self::Unified(error) => error.status(),
         }
     }
 
@@ -97,6 +118,7 @@ impl GatewayError {
             Self::Connect | Self::Upstream => "gateway_upstream_error",
             Self::UpstreamAuth => "upstream_auth",
             Self::Timeout => "gateway_timeout",
+            Self::Unified(_) => "gateway_bad_request",
         }
     }
 
@@ -136,6 +158,7 @@ impl GatewayError {
             Self::Upstream => "the provider closed the connection without a usable answer".into(),
             Self::UpstreamAuth => "the provider refused the credential that the gateway holds for it".into(),
             Self::Timeout => "the provider did not answer in time".into(),
+            Self::Unified(error) => error.message(),
         }
     }
 
@@ -160,6 +183,9 @@ impl GatewayError {
             Self::Quota { .. } => RefusalReason::Quota,
             Self::Overloaded | Self::CountersUnavailable | Self::ObjectsUnavailable => RefusalReason::Overloaded,
             Self::JournalUnavailable => RefusalReason::Journal,
+            Self::Unified(UnifiedError::NotGranted(_) | UnifiedError::BootKey) => RefusalReason::Model,
+            Self::Unified(UnifiedError::UnknownModel(_)) => RefusalReason::NotFound,
+            Self::Unified(_) => RefusalReason::BadRequest,
             Self::Connect | Self::Upstream | Self::UpstreamAuth | Self::Timeout => return None,
         })
     }
@@ -218,6 +244,7 @@ impl GatewayError {
                 | Self::WindowBudget { .. }
                 | Self::TotalBudgetExhausted
                 | Self::TotalBudgetFull { .. }
+                | Self::Unified(UnifiedError::NotGranted(_))
                 | Self::Quota { .. }
         )
     }
@@ -276,6 +303,7 @@ impl GatewayError {
                 "request_id": request_id,
             }),
             Dialect::Aws => serde_json::json!({"message": message}),
+            Dialect::Unified => enveloped(self),
         };
         Bytes::from(value.to_string())
     }

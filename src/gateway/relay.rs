@@ -10,6 +10,7 @@ use super::headers::{self, Framing, Stamp, StillTrue};
 use super::objects;
 use super::refuse::GatewayError;
 use super::settle::{self, Booked, Outcome, ResponseLog};
+use super::unified::Translation;
 use crate::domain::UsageSource;
 use crate::ledger::Booking;
 use crate::metering::Price;
@@ -82,6 +83,8 @@ pub(super) struct Relay<'a> {
     out: Vec<Bytes>,
     /// A list of which the client may see its own objects only.
     filtered: bool,
+    /// The body must be held whole, up to so many bytes.
+    must_hold: Option<usize>,
 }
 
 /// What comes next from the upstream.
@@ -103,21 +106,27 @@ pub(super) struct Start<'a> {
     pub(super) request: &'a Bytes,
     pub(super) patience: Patience,
     pub(super) stamp: Stamp,
+    /// The client speaks another form than the upstream.
+    pub(super) translation: Option<&'a Translation>,
 }
 
 pub(super) async fn relay(g: &Gateway, start: Start<'_>, answer: Answer, client: &mut Session) -> Delivered {
-    let Start { arrival, planned, price, booking, request, patience, stamp } = start;
+    let Start { arrival, planned, price, booking, request, patience, stamp, translation } = start;
     let status = answer.status();
     let Answer { session, peer } = answer;
     let none = HeaderMap::new();
     let headers = session.response_header().map_or(&none, |head| &head.headers);
-    let meter = planned.provider.meter(&planned.endpoint, &planned.call, status, headers, request);
+    let mut meter = planned.provider.meter(&planned.endpoint, &planned.call, status, headers, request);
+    if let Some(translation) = translation {
+        meter = translation.wrap(meter, status, headers);
+    }
     let event_stream = meter.is_stream();
     let filtered = (200..300).contains(&status)
         && planned.provider.lists_objects(&planned.endpoint)
         && !objects::are_exclusive(g, std::slice::from_ref(&planned.setting));
-    let held_whole = if filtered { LIST_WHOLE } else { HELD_WHOLE };
-    let held = filtered
+    let must_hold = if filtered { Some(LIST_WHOLE) } else { meter.held_whole() };
+    let held_whole = must_hold.unwrap_or(HELD_WHOLE);
+    let held = must_hold.is_some()
         || !event_stream
             && content_type_is(headers, b"application/json")
             && content_length(headers).is_none_or(|n| n <= held_whole as u64);
@@ -144,6 +153,7 @@ pub(super) async fn relay(g: &Gateway, start: Start<'_>, answer: Answer, client:
         booked: None,
         out: Vec::with_capacity(2),
         filtered,
+        must_hold,
     };
     let delivered = if held { relay.held(stamp).await } else { relay.streamed(stamp, event_stream, Vec::new()).await };
     let Relay { upstream, reusable, .. } = relay;
@@ -187,10 +197,10 @@ impl Relay<'_> {
                     if done {
                         break;
                     }
-                    if self.filtered && total > LIST_WHOLE {
+                    if self.must_hold.is_some_and(|limit| total > limit) {
                         return self.aborted(Delivery::Unsent(Unsent::Broken), GatewayError::Upstream.status(), None);
                     }
-                    if !self.filtered && total > HELD_WHOLE {
+                    if self.must_hold.is_none() && total > HELD_WHOLE {
                         return self.streamed(stamp, false, pieces).await;
                     }
                 }
@@ -208,6 +218,7 @@ impl Relay<'_> {
             self.take(piece);
         }
         self.finish_body();
+        self.status = self.meter.status(self.status);
         if self.filtered {
             let list = join(&mut self.out);
             let (key, provider) = (self.planned.key.id, self.planned.provider.name());
@@ -293,7 +304,7 @@ impl Relay<'_> {
         if progress == Progress::Complete && self.booked.is_none() {
             let reading = self.meter.reading(Ending::Complete);
             if reading.truncated {
-                self.out.extend(self.meter.broken_tail("the provider ended the stream early"));
+                self.out.extend(self.meter.last_words("the provider ended the stream early"));
             }
             self.log.add(&self.out);
             self.book_reading(Ending::Complete, reading).await;
@@ -408,7 +419,7 @@ impl Relay<'_> {
     async fn broken(&mut self, event_stream: bool, message: &str, first_byte: Instant) -> Delivered {
         self.reusable = false;
         let mut delivered = self.aborted(Delivery::Cut, self.status, Some(first_byte));
-        if event_stream && let Some(tail) = self.meter.broken_tail(message) {
+        if event_stream && let Some(tail) = self.meter.last_words(message) {
             delivered.delivery = self.write(vec![HttpTask::Body(Some(tail), true)]).await;
         }
         delivered

@@ -8,7 +8,7 @@ use crate::domain::{BillingZone, Event, EventFlag, Money, ObjectChanges, QuotaRu
 use crate::ledger::{self, Booking, Journal, JournalError, Position, Settle};
 use crate::limits::{Counters, Settlement};
 use crate::metering::Price;
-use crate::providers::{self, Billing, Charge, Ending, Reading};
+use crate::providers::{Billing, Charge, Ending, Reading};
 use base64::Engine as _;
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -51,7 +51,7 @@ pub(super) fn opening(
         id: arrival.event_id,
         created_at: arrival.now,
         key_id: Some(planned.key.id),
-        setting_id: Some(planned.setting.id),
+        setting_id: planned.setting_id(),
         tags: planned.key.tags.to_vec(),
         provider: planned.provider.name().into(),
         model: planned.call.model.clone(),
@@ -188,14 +188,14 @@ fn price_of_answer(
     let asked = &*planned.call.model;
     match reading.model.as_deref() {
         Some(answered) if planned.billing() == Billing::Usage && answered != asked => {
-            providers::price(&ports.pricing, &*planned.provider, &planned.setting, Some(answered), asked, arrival.now)
+            planned.price(&ports.pricing, Some(answered), asked, arrival.now)
         }
         _ => admitted.cloned(),
     }
 }
 
 fn price_of_model(planned: &Planned, model: &str, ports: &Ports, arrival: &Arrival) -> Option<Price> {
-    providers::price(&ports.pricing, &*planned.provider, &planned.setting, None, model, arrival.now)
+    planned.price(&ports.pricing, None, model, arrival.now)
 }
 
 /// A body as the event keeps it: JSON as it is, anything else as `{"data": base64}`, cut to `limit` bytes.

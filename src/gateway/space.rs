@@ -1,5 +1,6 @@
 //! Which URL space a request belongs to.
 
+use super::unified::{self, Surface};
 use crate::providers::{self, Dialect, Endpoint, Handle};
 use crate::snapshot::Snapshot;
 use arc_swap::ArcSwap;
@@ -13,6 +14,8 @@ pub(super) enum Space {
     Ready,
     /// `/api/providers/<name>/...` and `/api/custom/providers/<name>/...`
     Provider { provider: Handle, endpoint: Endpoint },
+    /// `/v1/...`
+    Unified(Surface),
     /// Nothing that is served.
     Unknown { dialect: Dialect },
 }
@@ -22,6 +25,9 @@ pub(super) fn of(method: &Method, path: &str, snapshot: &ArcSwap<Snapshot>) -> S
         "/healthz" if method == Method::GET => Space::Alive,
         "/api/health" if method == Method::GET || method == Method::POST => Space::Alive,
         "/readyz" if method == Method::GET => Space::Ready,
+        _ if path.starts_with("/v1/") => {
+            unified::of(method, path).map_or(Space::Unknown { dialect: Dialect::Unified }, Space::Unified)
+        }
         _ => provider_space(method, path, snapshot).unwrap_or(Space::Unknown { dialect: Dialect::OpenAi }),
     }
 }

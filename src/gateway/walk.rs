@@ -4,7 +4,8 @@ use super::Gateway;
 use super::admit::{self, Admitted, Planned, Wishes};
 use super::answer::{answer, send, send_error};
 use super::arrival::{self, Arrival};
-use super::forward::{self, Fault, Patience, Payload};
+use super::face::{Beside, answer_beside};
+use super::forward::{self, Answer, Fault, Patience, Payload};
 use super::headers::{self, Stamp};
 use super::objects::{self, Resolved};
 use super::read::{self, BodyLimits, ReadBody, ReadError};
@@ -14,16 +15,19 @@ use super::relay::{self, Delivered, Delivery, Start, Unsent};
 use super::settle::{self, Booked, Outcome};
 use super::socket;
 use super::space::{self, Space};
+use super::unified::{self, Attempts, Translation, Why};
 use crate::auth::{credential, digest};
 use crate::domain::{EventFlag, Key, Setting};
 use crate::ledger::Booking;
 use crate::metering::Price;
 use crate::providers::{
-    self, Billing, Call, Ending, Endpoint, Handle, Prepare, Provider, Reading, Socket, Unsigned, UploadReader,
+    self, Billing, Call, Dialect, Ending, Endpoint, Handle, IncompleteSetting, Prepare, Provider, Reading, Socket,
+    Unsigned, UploadReader,
 };
 use crate::telemetry::{AbortedBy, Finished, RequestLine};
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -31,7 +35,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// `Err` only when the connection must be cut.
-pub(super) async fn walk(g: &Gateway, session: &mut Session) -> pingora::Result<()> {
+pub(super) async fn walk(g: &Gateway, beside: Option<&dyn Beside>, session: &mut Session) -> pingora::Result<()> {
     let arrival = Arrival::new(g, session.req_header());
     if g.settings.cors && arrival.method == http::Method::OPTIONS && arrival.allow_origin.is_some() {
         let head = headers::preflight(session.req_header())?;
@@ -44,6 +48,9 @@ pub(super) async fn walk(g: &Gateway, session: &mut Session) -> pingora::Result<
             answer(session, &arrival, if ready { 200 } else { 503 }, report.into()).await
         }
         Space::Unknown { dialect } => {
+            if let Some(beside) = beside.filter(|_| !arrival.path.starts_with("/api/")) {
+                return Box::pin(answer_beside(g, beside, session, &arrival)).await;
+            }
             let who = Who { dialect: Some(dialect), ..Who::nobody() };
             refuse(g, session, &arrival, who, GatewayError::NotFound).await
         }
@@ -52,6 +59,11 @@ pub(super) async fn walk(g: &Gateway, session: &mut Session) -> pingora::Result<
             refuse(g, session, &arrival, who, GatewayError::Overloaded).await
         }
         Space::Provider { provider, endpoint } => serve(g, session, arrival, provider, endpoint).await,
+        Space::Unified(surface) if g.ports.metrics.in_flight() > g.settings.max_in_flight => {
+            let who = Who { dialect: Some(surface.dialect()), ..Who::nobody() };
+            refuse(g, session, &arrival, who, GatewayError::Overloaded).await
+        }
+        Space::Unified(surface) => Box::pin(unified::serve(g, session, arrival, surface)).await,
     }
 }
 
@@ -118,7 +130,7 @@ async fn serve(
     if planned.key.log_request {
         booking.learn(|event| event.request = settle::logged_body(&bytes, g.settings.log_body_limit));
     }
-    let mut serving = Serving { g, arrival: &arrival, planned, price, rate, request: &bytes };
+    let mut serving = Serving::new(g, &arrival, planned, price, rate, &bytes);
     let exchanged = serving.exchange(session, booking, body, patience, socket.zip(kept_wishes)).await;
     serving.finish(session, exchanged).await
 }
@@ -201,7 +213,7 @@ fn plan(
         Cow::Owned(known) => known,
         Cow::Borrowed(_) => call,
     };
-    Ok(Planned { key, setting, provider, endpoint, call })
+    Ok(Planned { key, setting, provider, endpoint, call, row: None })
 }
 
 /// An admitted request on its way.
@@ -211,7 +223,16 @@ pub(super) struct Serving<'a> {
     pub(super) planned: Planned,
     pub(super) price: Option<Price>,
     rate: Option<crate::limits::RateState>,
+    /// The body for the upstream, before the provider has had its say.
     request: &'a Bytes,
+    /// In place of the client's own head.
+    pub(super) client: Option<RequestHeader>,
+    /// Of refusals, in place of the provider's.
+    pub(super) dialect: Option<Dialect>,
+    pub(super) attempts: Attempts,
+    pub(super) translation: Option<Translation>,
+    /// What the upstream could not be asked for.
+    pub(super) dropped: Vec<String>,
 }
 
 /// How the exchange with the upstream went.
@@ -223,112 +244,77 @@ pub(super) struct Exchanged {
     pub(super) waited: Duration,
 }
 
-impl Serving<'_> {
+/// Why an attempt has no answer.
+enum Halt {
+    /// Nothing was sent, or nothing that could be answered.
+    Refused(GatewayError),
+    Fault(Fault),
+}
+
+impl<'a> Serving<'a> {
+    pub(super) fn new(
+        g: &'a Gateway,
+        arrival: &'a Arrival,
+        planned: Planned,
+        price: Option<Price>,
+        rate: Option<crate::limits::RateState>,
+        request: &'a Bytes,
+    ) -> Self {
+        Self {
+            g,
+            arrival,
+            planned,
+            price,
+            rate,
+            request,
+            client: None,
+            dialect: None,
+            attempts: Attempts::default(),
+            translation: None,
+            dropped: Vec::new(),
+        }
+    }
+
     /// Forward and relay. Whatever happens, the booking is closed when this returns.
-    async fn exchange(
+    pub(super) async fn exchange(
         &mut self,
         session: &mut Session,
         mut booking: Booking,
         body: Option<ReadBody>,
         patience: Patience,
-        socket: Option<(Socket, Wishes)>,
+        mut socket: Option<(Socket, Wishes)>,
     ) -> Exchanged {
-        let (g, planned) = (self.g, &self.planned);
-        let client = session.req_header();
-        let ambient = if planned.provider.is_ambient(&planned.setting) { g.ports.ambient.current() } else { None };
-        let prepared = planned.provider.prepare(&Prepare {
-            endpoint: &planned.endpoint,
-            call: &planned.call,
-            setting: &planned.setting,
-            headers: &client.headers,
-            query: client.uri.query(),
-            body: self.request,
-            ambient: ambient.as_deref(),
-        });
-        let outbound = match prepared {
-            Ok(outbound) => outbound,
-            Err(incomplete) => return self.unanswered(booking, GatewayError::IncompleteSetting(incomplete.entry)),
-        };
-        let configured = g.settings.base_urls.get(planned.provider.name()).map(|url| &**url);
-        let base_url = match (&outbound.base_url, configured, &outbound.public_url) {
-            (Some(dictated), ..) | (None, None, Some(dictated)) => Ok(Cow::Borrowed(&**dictated)),
-            _ => providers::base_url(&*planned.provider, configured, &planned.setting),
-        };
-        let base_url = match base_url {
-            Ok(base_url) => base_url,
-            Err(incomplete) => return self.unanswered(booking, GatewayError::IncompleteSetting(incomplete.entry)),
-        };
-        let upstream = match g.upstreams.find(&base_url).await {
-            Ok(upstream) => upstream,
-            Err(error) => {
-                tracing::warn!(provider = planned.provider.name(), %error, "no upstream");
-                return self.unanswered(booking, GatewayError::Connect);
-            }
-        };
-        let length = match &body {
-            Some(_) => Some(outbound.body.len() as u64),
-            None => read::declared_length(session),
-        };
-        let remove_user_agent = g.settings.remove_user_agent;
-        let head = headers::request_head(
-            session.req_header(),
-            &planned.endpoint,
-            &upstream.base,
-            &outbound,
-            length,
-            remove_user_agent,
-        );
-        let Ok(mut head) = head else { return self.unanswered(booking, GatewayError::Upstream) };
-        if let Some(signer) = &outbound.signer {
-            let signed = signer.sign(&Unsigned {
-                method: &planned.endpoint.method,
-                host: upstream.base.host_header().to_str().unwrap_or_default(),
-                target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
-                headers: &head.headers,
-                body: &outbound.body,
-                at: g.ports.clock.now(),
-            });
-            match signed {
-                Ok(signed) => headers::add(&mut head, signed),
-                Err(bad) => return self.unanswered(booking, GatewayError::IncompleteSetting(bad.entry)),
-            }
-        }
-        let mut reader = match &body {
-            Some(_) => None,
-            None => planned.provider.upload(&planned.endpoint, &session.req_header().headers),
-        };
-        let payload = match &body {
-            Some(_) => Payload::Whole(outbound.body.clone()),
-            None => Payload::Streamed {
-                limit: g.settings.upload_limit,
-                reader: reader.as_mut().map(|reader| &mut **reader as &mut dyn UploadReader),
-            },
-        };
         let sent_at = Instant::now();
-        let count = |state| g.ports.metrics.connected(state);
-        let (answer, socket) = match socket {
-            Some((Socket { headers, meter, .. }, wishes)) => {
-                headers::ask_for_upgrade(&mut head, headers);
-                (forward::upgrade(&g.connector, &upstream, head, patience).await, Some((meter, wishes)))
+        let answer = loop {
+            let answer = self.attempt(session, &mut booking, body.is_some(), patience, socket.as_mut()).await;
+            let why = match &answer {
+                Ok(answer) => Why::Status(answer.status()),
+                Err(Halt::Fault(fault)) => Why::Fault(*fault),
+                Err(Halt::Refused(_)) => break answer,
+            };
+            let Some((setting, pause)) = self.attempts.next(self.arrival.event_id, why) else { break answer };
+            if Instant::now() + pause >= patience.deadline {
+                break answer;
             }
-            None => (forward::forward(&g.connector, &upstream, head, payload, session, patience, &count).await, None),
+            tracing::info!(?why, provider = self.planned.provider.name(), "another attempt");
+            drop(answer);
+            tokio::time::sleep(pause).await;
+            self.planned.setting = setting;
         };
         let waited = sent_at.elapsed();
-        if let Some(reader) = reader {
-            self.learn(&reader.call(), &mut booking);
-        }
-        let planned = &self.planned;
         let answer = match answer {
             Ok(answer) => answer,
-            Err(fault) => return self.faulted(booking, fault),
+            Err(Halt::Refused(error)) => return self.unanswered(booking, error),
+            Err(Halt::Fault(fault)) => return self.faulted(booking, fault),
         };
+        let (g, planned) = (self.g, &self.planned);
         let status = answer.status();
         if matches!(status, 401 | 403) {
             tracing::warn!(setting.id = %planned.setting.id, status, "the provider refused a credential");
             return self.unanswered(booking, GatewayError::UpstreamAuth);
         }
         match (status, socket) {
-            (101, Some((meter, wishes))) => {
+            (101, Some((Socket { meter, .. }, wishes))) => {
                 return Box::pin(socket::relay(self, booking, answer, meter, session, &wishes)).await;
             }
             // Nobody asked for another protocol.
@@ -343,9 +329,80 @@ impl Serving<'_> {
             request: self.request,
             patience,
             stamp: self.stamp(),
+            translation: self.translation.as_ref(),
         };
         let delivered = relay::relay(g, start, answer, session).await;
         Exchanged { delivered, refusal: None, waited }
+    }
+
+    /// Sends the request with the credential that is planned now. `whole`: its body is in memory.
+    async fn attempt(
+        &mut self,
+        session: &mut Session,
+        booking: &mut Booking,
+        whole: bool,
+        patience: Patience,
+        socket: Option<&mut (Socket, Wishes)>,
+    ) -> Result<Answer, Halt> {
+        let (g, planned) = (self.g, &self.planned);
+        let client = self.client.as_ref().unwrap_or(session.req_header());
+        let ambient = if planned.provider.is_ambient(&planned.setting) { g.ports.ambient.current() } else { None };
+        let prepared = planned.provider.prepare(&Prepare {
+            endpoint: &planned.endpoint,
+            call: &planned.call,
+            setting: &planned.setting,
+            headers: &client.headers,
+            query: client.uri.query(),
+            body: self.request,
+            ambient: ambient.as_deref(),
+        });
+        let incomplete = |bad: IncompleteSetting| Halt::Refused(GatewayError::IncompleteSetting(bad.entry));
+        let outbound = prepared.map_err(incomplete)?;
+        let configured = g.settings.base_urls.get(planned.provider.name()).map(|url| &**url);
+        let base_url = match (&outbound.base_url, configured, &outbound.public_url) {
+            (Some(dictated), ..) | (None, None, Some(dictated)) => Cow::Borrowed(&**dictated),
+            _ => providers::base_url(&*planned.provider, configured, &planned.setting).map_err(incomplete)?,
+        };
+        let upstream = g.upstreams.find(&base_url).await.map_err(|error| {
+            tracing::warn!(provider = planned.provider.name(), %error, "no upstream");
+            Halt::Fault(Fault::Connect)
+        })?;
+        let length = if whole { Some(outbound.body.len() as u64) } else { read::declared_length(session) };
+        let remove_user_agent = g.settings.remove_user_agent;
+        let head =
+            headers::request_head(client, &planned.endpoint, &upstream.base, &outbound, length, remove_user_agent);
+        let mut head = head.map_err(|_| Halt::Refused(GatewayError::Upstream))?;
+        if let Some(signer) = &outbound.signer {
+            let signed = signer.sign(&Unsigned {
+                method: &planned.endpoint.method,
+                host: upstream.base.host_header().to_str().unwrap_or_default(),
+                target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
+                headers: &head.headers,
+                body: &outbound.body,
+                at: g.ports.clock.now(),
+            });
+            headers::add(&mut head, signed.map_err(incomplete)?);
+        }
+        if let Some((Socket { headers, .. }, _)) = socket {
+            headers::ask_for_upgrade(&mut head, std::mem::take(headers));
+            return forward::upgrade(&g.connector, &upstream, head, patience).await.map_err(Halt::Fault);
+        }
+        let mut reader =
+            if whole { None } else { planned.provider.upload(&planned.endpoint, &session.req_header().headers) };
+        let payload = if whole {
+            Payload::Whole(outbound.body)
+        } else {
+            Payload::Streamed {
+                limit: g.settings.upload_limit,
+                reader: reader.as_mut().map(|reader| &mut **reader as &mut dyn UploadReader),
+            }
+        };
+        let count = |state| g.ports.metrics.connected(state);
+        let answer = forward::forward(&g.connector, &upstream, head, payload, session, patience, &count).await;
+        if let Some(reader) = reader {
+            self.learn(&reader.call(), booking);
+        }
+        answer.map_err(Halt::Fault)
     }
 
     /// What an upload turned out to ask for, once it has passed.
@@ -367,6 +424,7 @@ impl Serving<'_> {
             model: Some(self.planned.call.model.clone()),
             rate: self.rate,
             cost: None,
+            dropped: shown_names(&self.dropped),
         }
     }
 
@@ -418,7 +476,7 @@ impl Serving<'_> {
     }
 
     /// Sends what is still to be sent, and tells metrics and log.
-    async fn finish(&self, session: &mut Session, exchanged: Exchanged) -> pingora::Result<()> {
+    pub(super) async fn finish(&self, session: &mut Session, exchanged: Exchanged) -> pingora::Result<()> {
         let Exchanged { delivered, refusal, waited } = exchanged;
         let refusal = refusal.or(match delivered.delivery {
             Delivery::Unsent(Unsent::Broken) => Some(GatewayError::Upstream),
@@ -427,7 +485,7 @@ impl Serving<'_> {
         });
         self.report(&delivered, waited, refusal.as_ref());
         if let Some(error) = refusal {
-            let dialect = self.planned.provider.dialect(&self.planned.endpoint);
+            let dialect = self.dialect.unwrap_or_else(|| self.planned.provider.dialect(&self.planned.endpoint));
             return send_error(session, &error, dialect, &self.stamp()).await;
         }
         match delivered.delivery {
@@ -482,6 +540,16 @@ impl Serving<'_> {
     }
 }
 
-fn cut() -> Box<pingora::Error> {
+/// Names for a header, each harmless there.
+fn shown_names(names: &[String]) -> Option<Box<str>> {
+    let harmless = |name: &&String| {
+        let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'[' | b']');
+        name.len() <= 64 && name.bytes().all(fine)
+    };
+    let shown: Vec<&str> = names.iter().filter(harmless).take(32).map(String::as_str).collect();
+    (!shown.is_empty()).then(|| shown.join(",").into())
+}
+
+pub(super) fn cut() -> Box<pingora::Error> {
     pingora::Error::new_down(pingora::ErrorType::ConnectionClosed)
 }

@@ -125,6 +125,13 @@ impl Pricing {
         }
     }
 
+    /// The price that somebody set for a model of their own: so much for each token of the prompt and of the answer,
+    /// whatever its kind, and nothing else. Limits are the table's.
+    pub fn fixed(&self, provider: &str, model: &str, at: UnixMillis, rates: (Rate, Rate)) -> Price {
+        let priced = overridden(rates, self.find(provider, model, at));
+        Price::new(Arc::new(Rates { units: Units::default(), ..priced }))
+    }
+
     fn find(&self, provider: &str, model: &str, at: UnixMillis) -> Option<&Arc<Rates>> {
         let models = self.providers.get(provider)?;
         let exact = |name: &str| models.get(name)?.iter().find(|p| p.covers(at)).map(|p| &p.rates);

@@ -2,6 +2,7 @@
 
 use crate::domain::{MadeObject, Secret, Setting, UnixMillis, Usage};
 use crate::metering::ModelLimits;
+use crate::wire::chat::{Format, Target};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::borrow::Cow;
@@ -10,8 +11,11 @@ use std::sync::{Arc, LazyLock};
 
 pub mod anthropic;
 pub mod azure;
+pub mod backend;
 mod base_url;
 pub mod bedrock;
+mod claude;
+mod compatible;
 pub mod custom;
 pub mod deepinfra;
 pub mod first_models;
@@ -28,7 +32,7 @@ mod sums;
 pub mod vllm;
 
 pub use base_url::base_url;
-pub use price::price;
+pub use price::{price, row_price};
 
 /// The error shapes clients understand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +43,8 @@ pub enum Dialect {
     Anthropic,
     /// `{"message":...}` and the header `x-amzn-errortype`
     Aws,
+    /// `{"success":false,"data":text,"error":{message,type,code,param}}`, of the unified API
+    Unified,
 }
 
 /// Which entries a setting of a provider has.
@@ -218,6 +224,20 @@ pub struct IncompleteSetting {
     pub entry: &'static str,
 }
 
+/// Where and in which form a provider takes a conversation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ChatRoute {
+    pub format: Format,
+    /// As [`Provider::endpoint`] takes it.
+    pub path: String,
+}
+
+impl ChatRoute {
+    pub fn new(format: Format, path: impl Into<String>) -> Self {
+        Self { format, path: path.into() }
+    }
+}
+
 pub trait Provider: Send + Sync + fmt::Debug {
     /// Lower-case name: path segment, setting's `provider`, event's `provider`, price table.
     fn name(&self) -> &str;
@@ -279,6 +299,15 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// The setting has no credential: the host's own are to be kept at hand.
     fn is_ambient(&self, _setting: &Setting) -> bool {
         false
+    }
+    /// How it is asked for a conversation with this model: in the client's own form where the provider speaks that.
+    /// `None` = it has no conversations that could be translated.
+    fn chat(&self, _client: Format, _model: &str, _stream: bool) -> Option<ChatRoute> {
+        None
+    }
+    /// What this model can, as far as its name tells.
+    fn target(&self, model: &str) -> Target {
+        Target { model: model.into(), ..Target::default() }
     }
     /// The names that the price table may know a model by, best first, until one is taken (`true`).
     fn price_names(&self, model: &str, _setting: &Setting, take: &mut dyn FnMut(&str) -> bool) {
@@ -372,8 +401,20 @@ pub trait ResponseMeter: Send {
     }
     /// What to append to a stream that broke after its head was sent, so that no client takes it for whole.
     fn broken_tail(&self, message: &str) -> Option<Bytes>;
+    /// As [`Self::broken_tail`], for what can be said once only.
+    fn last_words(&mut self, message: &str) -> Option<Bytes> {
+        self.broken_tail(message)
+    }
+    /// The body is held until it is whole, up to so many bytes, whatever its type. `None` = as its type says.
+    fn held_whole(&self) -> Option<usize> {
+        None
+    }
     /// The body is a sequence of events: it goes on as it comes, without a length of its own.
     fn is_stream(&self) -> bool;
+    /// The status that the client gets; known once the body is, where it is held.
+    fn status(&self, upstream: u16) -> u16 {
+        upstream
+    }
     /// Changes the head that the client gets, where the body that follows is another than the upstream's.
     fn head(&self, _headers: &mut HeaderMap) {}
 }

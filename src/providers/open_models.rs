@@ -4,6 +4,7 @@
 use super::openai::Kind;
 use crate::domain::Usage;
 use crate::metering::ModelLimits;
+use crate::wire::chat::{Family, ReasoningStyle, Target};
 use crate::wire::json_walk::members;
 use memchr::memmem;
 
@@ -11,6 +12,19 @@ use memchr::memmem;
 const TEMPLATE: u64 = 2048;
 /// Tokens to a byte of JSON at most where a template writes it anew, indented and with every letter escaped.
 const REWRITTEN: u64 = 4;
+
+/// What an open model takes: tuned freely, with its own `top_k`, thinking that it shows and takes back as plain text.
+pub(super) fn target(model: &str) -> Target {
+    let gpt_oss = model.contains("gpt-oss");
+    Target {
+        model: model.into(),
+        family: if gpt_oss { Family::GptOss } else { Family::Other },
+        reasoning: if gpt_oss { ReasoningStyle::Effort } else { ReasoningStyle::None },
+        plain_reasoning: true,
+        top_k: true,
+        ..Target::default()
+    }
+}
 
 /// Widens OpenAI's bound of a call by what a template can add. `None` when the request brings a template of its own,
 /// and the model's limit is not known.

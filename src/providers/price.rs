@@ -2,7 +2,7 @@
 //! all the names that its provider may list it by. A setting's own cost map that knows either wins over the table.
 
 use super::Provider;
-use crate::domain::{Setting, UnixMillis};
+use crate::domain::{Model, Money, Rate, Setting, UnixMillis};
 use crate::metering::{Price, Pricing};
 
 /// `at`: when the request started. `None` when nobody gave a price.
@@ -28,6 +28,17 @@ pub fn price(
         found
     })
 }
+
+/// The price that a model row sets.
+pub fn row_price(pricing: &Pricing, provider: &dyn Provider, row: &Model, model: &str, at: UnixMillis) -> Price {
+    let rate = |money: Money| Rate::from_units(money.units().saturating_mul(RATE_PER_MONEY));
+    let rates = (rate(row.price_in), rate(row.price_out));
+    // Only limits hang on the name.
+    pricing.fixed(provider.name(), model, at, rates)
+}
+
+/// Units of a rate in one of money.
+const RATE_PER_MONEY: i64 = 1_000_000;
 
 #[cfg(test)]
 mod tests {

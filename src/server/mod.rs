@@ -5,12 +5,13 @@ mod admin;
 mod drain;
 mod handover;
 mod linger;
+mod single;
 mod tls;
 
-use crate::gateway::{Gateway, InFlight};
+use crate::gateway::{Face, Gateway, InFlight};
 use handover::{Leaving, Signals};
 use linger::Lingering;
-use pingora::apps::HttpServerOptions;
+use pingora::apps::{HttpServerOptions, ServerApp};
 use pingora::listeners::ListenerConfig;
 use pingora::listeners::tls::TlsSettings;
 use pingora::prelude::Server;
@@ -40,6 +41,9 @@ pub struct ServerSettings {
     /// Certificate and key files (PEM), when a listener speaks TLS.
     pub proxy_tls: Option<(String, String)>,
     pub admin_tls: Option<(String, String)>,
+    /// Where everything that people use is served at one address, if anywhere.
+    pub single_listen: Option<SocketAddr>,
+    pub single_tls: Option<(String, String)>,
     /// Where `/metrics` is served without a secret, if anywhere.
     pub metrics_listen: Option<SocketAddr>,
     /// Worker threads of the proxy; 0 = one per core.
@@ -57,6 +61,8 @@ pub struct ServerSettings {
 pub struct Faces {
     pub gateway: Gateway,
     pub admin: axum::Router,
+    /// What stands beside the proxy on the single listener.
+    pub management: axum::Router,
     pub open_metrics: axum::Router,
 }
 
@@ -99,11 +105,13 @@ pub fn run(
     let tls = |key, files: &Option<(String, String)>| files.as_ref().map(|files| tls::settings(key, files)).transpose();
     let proxy_tls = tls("proxy.tls_cert", &settings.proxy_tls)?;
     let admin_tls = tls("admin.tls_cert", &settings.admin_tls)?;
+    let single_tls = tls("single.tls_cert", &settings.single_tls)?;
     // From here on, nothing may fail that can fail earlier: the other process leaves.
     let inherited = inherits(settings, predecessor)?;
     let address = |key, address| if inherited { Ok(address) } else { free_address(key, address) };
     let proxy_address = address("proxy.listen", settings.proxy_listen)?;
     let admin_address = address("admin.listen", settings.admin_listen)?;
+    let single_address = settings.single_listen.map(|a| address("single.listen", a)).transpose()?;
     let metrics_address = settings.metrics_listen.map(|a| address("telemetry.metrics_listen", a)).transpose()?;
     let options = Opt { upgrade: inherited, ..Opt::default() };
     let mut server = Server::new_with_opt_and_conf(options, conf);
@@ -112,18 +120,28 @@ pub fn run(
         predecessor.take_over()?;
     }
 
-    let in_flight: InFlight = faces.gateway.in_flight();
-    let mut app = pingora_proxy::http_proxy(&server.configuration, faces.gateway);
-    let mut options = HttpServerOptions::default();
-    options.h2c = true;
-    options.h2_idle_timeout = Some(settings.client_keepalive);
-    app.server_options = Some(options);
-    let mut proxy = Service::new("proxy".to_owned(), Lingering::new(app));
-    // Head and body of a small answer leave in one write; reads need no more than this either.
-    let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
-    proxy.add_listener(listener(proxy_address, proxy_tls).l4_buffer(buffers));
+    let gateway = Arc::new(faces.gateway);
+    let in_flight: InFlight = gateway.in_flight();
+    let alone = Face::new(Arc::clone(&gateway), None);
+    server.add_service(proxy_service(
+        "proxy",
+        &server.configuration,
+        settings,
+        listener(proxy_address, proxy_tls),
+        alone,
+    ));
     tracing::info!(listener = "proxy", address = %proxy_address, "listening");
-    server.add_service(proxy);
+    if let Some(address) = single_address {
+        let both = Face::new(gateway, Some(Arc::new(single::Management::new(faces.management))));
+        server.add_service(proxy_service(
+            "single",
+            &server.configuration,
+            settings,
+            listener(address, single_tls),
+            both,
+        ));
+        tracing::info!(listener = "single", %address, "listening");
+    }
     if let Some(address) = metrics_address {
         tracing::info!(listener = "telemetry", %address, "listening");
         server.add_service(admin::service("metrics", listener(address, None), faces.open_metrics));
@@ -145,12 +163,32 @@ fn inherits(settings: &ServerSettings, predecessor: Option<&dyn Predecessor>) ->
         ("proxy.listen", Some(settings.proxy_listen)),
         ("admin.listen", Some(settings.admin_listen)),
         ("telemetry.metrics_listen", settings.metrics_listen),
+        ("single.listen", settings.single_listen),
     ] {
         if address.is_some_and(|a| a.port() == 0) {
             return Err(ServerError::AnyPort { key });
         }
     }
     Ok(predecessor.await_sockets()?)
+}
+
+/// The gateway on one listener, HTTP/2 without TLS included.
+fn proxy_service(
+    name: &str,
+    conf: &Arc<ServerConf>,
+    settings: &ServerSettings,
+    listener: ListenerConfig,
+    face: Face,
+) -> Service<impl ServerApp + use<>> {
+    let mut app = pingora_proxy::http_proxy(conf, face);
+    let mut options = HttpServerOptions::default();
+    options.h2c = true;
+    options.h2_idle_timeout = Some(settings.client_keepalive);
+    app.server_options = Some(options);
+    let mut proxy = Service::new(name.to_owned(), Lingering::new(app));
+    // Head and body of a small answer leave in one write; reads need no more than this either.
+    proxy.add_listener(listener.l4_buffer(L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER)));
+    proxy
 }
 
 fn listener(address: SocketAddr, tls: Option<TlsSettings>) -> ListenerConfig {

@@ -11,7 +11,7 @@ mod shelf;
 mod tests;
 
 pub use change::{Change, Changes};
-pub use models::Models;
+pub use models::{Models, ServedModel};
 
 use crate::domain::{Key, KeyDigest, Setting, SettingId};
 use crate::providers::Handle;
@@ -100,7 +100,7 @@ impl Snapshot {
                     let (name, made) = (row.name.clone(), Custom::new(&row));
                     Arc::make_mut(&mut self.custom).insert(name, Arc::new(made));
                 }
-                Change::Model(row) => Arc::make_mut(&mut self.models).put(Arc::from(row)),
+                Change::Model(row) => Arc::make_mut(&mut self.models).put(*row),
                 Change::ModelGone(id) => Arc::make_mut(&mut self.models).remove(id),
                 Change::Group(group) => Arc::make_mut(&mut self.models).put_group(Arc::from(group)),
                 Change::GroupGone(id) => Arc::make_mut(&mut self.models).remove_group(id),

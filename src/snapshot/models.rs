@@ -1,31 +1,39 @@
 //! Models by name and id, groups by id, and who is granted what.
 
 use crate::domain::{Group, GroupId, Key, Model, ModelId};
+use crate::providers::backend::{Backend, Misconfigured};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// The name that stands in for every unknown one.
 const FALLBACK: &str = "default";
 
+/// A row and what stands behind it, ready to serve.
+#[derive(Clone, Debug)]
+pub struct ServedModel {
+    pub row: Model,
+    pub backend: Result<Backend, Misconfigured>,
+}
+
 /// Every model and group there is.
 #[derive(Clone, Debug, Default)]
 pub struct Models {
-    by_id: BTreeMap<ModelId, Arc<Model>>,
+    by_id: BTreeMap<ModelId, Arc<ServedModel>>,
     by_name: HashMap<Box<str>, ModelId>,
     groups: HashMap<GroupId, Arc<Group>>,
 }
 
 impl Models {
     /// The row of this very name.
-    pub fn named(&self, name: &str) -> Option<&Arc<Model>> {
+    pub fn named(&self, name: &str) -> Option<&Arc<ServedModel>> {
         self.by_id.get(self.by_name.get(name)?)
     }
     /// The row that serves names that nobody has.
-    pub fn fallback(&self) -> Option<&Arc<Model>> {
+    pub fn fallback(&self) -> Option<&Arc<ServedModel>> {
         self.named(FALLBACK)
     }
     /// By id.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Model>> {
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<ServedModel>> {
         self.by_id.values()
     }
     /// Whether the key's group or the key itself is granted the model: either is enough.
@@ -33,7 +41,7 @@ impl Models {
         key.models().contains(&model) || self.of_group(key).contains(&model)
     }
     /// What the key may use, the group's models first, each once.
-    pub fn granted_to(&self, key: &Key) -> Vec<&Arc<Model>> {
+    pub fn granted_to(&self, key: &Key) -> Vec<&Arc<ServedModel>> {
         let of_group = self.of_group(key);
         let own = key.models().iter().filter(|id| !of_group.contains(id));
         of_group.iter().chain(own).filter_map(|id| self.by_id.get(id)).collect()
@@ -43,17 +51,18 @@ impl Models {
         key.group().and_then(|id| self.groups.get(&id)).map_or(&[], |group| &group.models)
     }
 
-    pub(super) fn put(&mut self, model: Arc<Model>) {
-        self.remove(model.id);
-        self.by_name.insert(model.name.clone(), model.id);
-        self.by_id.insert(model.id, model);
+    pub(super) fn put(&mut self, row: Model) {
+        self.remove(row.id);
+        self.by_name.insert(row.name.clone(), row.id);
+        let backend = Backend::of(&row);
+        self.by_id.insert(row.id, Arc::new(ServedModel { row, backend }));
     }
     pub(super) fn remove(&mut self, id: ModelId) {
         if let Some(model) = self.by_id.remove(&id)
             // A name that went on to another row stays with it.
-            && self.by_name.get(&model.name) == Some(&id)
+            && self.by_name.get(&model.row.name) == Some(&id)
         {
-            self.by_name.remove(&model.name);
+            self.by_name.remove(&model.row.name);
         }
     }
     pub(super) fn put_group(&mut self, group: Arc<Group>) {

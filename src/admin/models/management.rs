@@ -96,7 +96,7 @@ async fn mine(State(state): State<AdminState>, Own(key): Own) -> Answer<Vec<Gran
 
 async fn list_for_brclient(State(state): State<AdminState>, Own(key): Own) -> Answer<Vec<ClientModel>> {
     let snapshot = state.snapshot.load();
-    Ok(Success(snapshot.models().granted_to(&key).into_iter().map(|model| ClientModel::from(&**model)).collect()))
+    Ok(Success(snapshot.models().granted_to(&key).into_iter().map(|model| ClientModel::from(&model.row)).collect()))
 }
 
 impl From<ModelError> for Refusal {

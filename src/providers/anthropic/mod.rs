@@ -4,10 +4,13 @@
 //! consume, `usage` reads what was consumed, `objects` whose things are named, `meter` follows a response. Nothing here prices anything.
 
 use super::{
-    BadCall, Call, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider, ResponseMeter, SettingSchema,
+    BadCall, Call, ChatRoute, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider, ResponseMeter,
+    SettingSchema,
 };
 use crate::domain::{Setting, Usage};
 use crate::metering::ModelLimits;
+use crate::providers::claude;
+use crate::wire::chat::{Format, Target};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
@@ -60,6 +63,12 @@ impl Provider for Anthropic {
     }
     fn lists_objects(&self, endpoint: &Endpoint) -> bool {
         objects::is_list(endpoint)
+    }
+    fn chat(&self, _client: Format, _model: &str, _stream: bool) -> Option<ChatRoute> {
+        Some(ChatRoute::new(Format::Anthropic, "/v1/messages"))
+    }
+    fn target(&self, model: &str) -> Target {
+        claude::target(model).unwrap_or_else(|| Target { model: model.into(), ..Target::default() })
     }
     fn price_names(&self, model: &str, _setting: &Setting, take: &mut dyn FnMut(&str) -> bool) {
         request::price_names(model, take);

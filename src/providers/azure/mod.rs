@@ -7,11 +7,12 @@
 use super::base_url::is_host_label;
 use super::openai::OpenAi;
 use super::{
-    BadCall, Call, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider, ResponseMeter, SettingSchema,
-    UploadReader,
+    BadCall, Call, ChatRoute, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider, ResponseMeter,
+    SettingSchema, UploadReader,
 };
 use crate::domain::{Setting, Usage};
 use crate::metering::ModelLimits;
+use crate::wire::chat::{Format, Target};
 use crate::wire::json_walk::members;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -97,6 +98,12 @@ impl Provider for Azure {
     }
     fn prepare(&self, request: &Prepare<'_>) -> Result<Outbound, IncompleteSetting> {
         request::prepare(request)
+    }
+    fn chat(&self, _client: Format, model: &str, _stream: bool) -> Option<ChatRoute> {
+        Some(ChatRoute::new(Format::OpenAiChat, format!("/openai/deployments/{model}/chat/completions")))
+    }
+    fn target(&self, model: &str) -> Target {
+        OpenAi.target(model)
     }
     fn price_names(&self, model: &str, setting: &Setting, take: &mut dyn FnMut(&str) -> bool) {
         deployments::price_names(model, setting, take);

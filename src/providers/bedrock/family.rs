@@ -2,6 +2,8 @@
 //! bounds nothing.
 
 use super::request::number_in;
+use crate::providers::claude;
+use crate::wire::chat::{self as wire, ReasoningStyle, Sampling, Target};
 
 /// Who made the model, as far as the form of its requests depends on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,6 +68,27 @@ impl Family {
             Self::Embedding => 100,
             _ => 110,
         }
+    }
+}
+
+/// What a model can in a conversation, by its id.
+pub(super) fn target(model: &str) -> Target {
+    if let Some(claude) = claude::target(model) {
+        // Opus of this generation refuses to be tuned here.
+        let opus_4 = model.contains("claude-opus-4");
+        let sampling = if opus_4 { Sampling::Fixed } else { claude.sampling };
+        return Target { sampling, ..claude };
+    }
+    let plain = Target { model: model.into(), structured_output: false, prefill: false, ..Target::default() };
+    match Family::of(model) {
+        Family::Nova => {
+            let reasoning = if model.contains("nova-2") { ReasoningStyle::Effort } else { ReasoningStyle::None };
+            Target { family: wire::Family::Nova, reasoning, top_k: true, ..plain }
+        }
+        Family::Plain if model.contains("gpt-oss") => {
+            Target { family: wire::Family::GptOss, reasoning: ReasoningStyle::Effort, ..plain }
+        }
+        _ => plain,
     }
 }
 

@@ -6,10 +6,12 @@
 //! `price` under which names, `meter` follows a response.
 
 use super::{
-    BadCall, Call, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider, ResponseMeter, SettingSchema,
+    BadCall, Call, ChatRoute, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider, ResponseMeter,
+    SettingSchema,
 };
 use crate::domain::{Setting, Usage};
 use crate::metering::ModelLimits;
+use crate::wire::chat::{Format, Target};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
@@ -61,6 +63,13 @@ impl Provider for Bedrock {
     }
     fn is_ambient(&self, setting: &Setting) -> bool {
         setting::is_ambient(setting)
+    }
+    fn chat(&self, _client: Format, model: &str, stream: bool) -> Option<ChatRoute> {
+        let operation = if stream { "converse-stream" } else { "converse" };
+        Some(ChatRoute::new(Format::Converse, format!("/model/{}/{operation}", endpoints::segment(model))))
+    }
+    fn target(&self, model: &str) -> Target {
+        family::target(model)
     }
     fn price_names(&self, model: &str, setting: &Setting, take: &mut dyn FnMut(&str) -> bool) {
         price::names(model, setting, take);

@@ -6,11 +6,12 @@
 use super::open_models;
 use super::openai::{Kind, OpenAi};
 use super::{
-    BadCall, Billing, Call, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider, ResponseMeter,
-    SettingSchema,
+    BadCall, Billing, Call, ChatRoute, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider,
+    ResponseMeter, SettingSchema,
 };
 use crate::domain::{Setting, Usage};
 use crate::metering::ModelLimits;
+use crate::wire::chat::{Format, Target};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
@@ -63,6 +64,12 @@ impl Provider for DeepInfra {
     }
     fn price_names(&self, model: &str, _setting: &Setting, take: &mut dyn FnMut(&str) -> bool) {
         names::of(model, take);
+    }
+    fn chat(&self, _client: Format, _model: &str, _stream: bool) -> Option<ChatRoute> {
+        Some(ChatRoute::new(Format::OpenAiChat, "/v1/chat/completions"))
+    }
+    fn target(&self, model: &str) -> Target {
+        open_models::target(model)
     }
     fn worst_case(&self, endpoint: &Endpoint, call: &Call, body: &[u8], limits: &ModelLimits) -> Option<Usage> {
         let bound = OpenAi.worst_case(endpoint, call, body, limits)?;

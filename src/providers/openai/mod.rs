@@ -4,11 +4,12 @@
 //! it will consume, `usage` reads what was consumed, `meter` follows a response. Nothing here prices anything.
 
 use super::{
-    BadCall, Call, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider, ResponseMeter, SettingSchema,
-    Socket, UploadReader,
+    BadCall, Call, ChatRoute, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider, ResponseMeter,
+    SettingSchema, Socket, UploadReader,
 };
 use crate::domain::Usage;
 use crate::metering::ModelLimits;
+use crate::wire::chat::{Format, Target};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
@@ -17,6 +18,7 @@ mod endpoints;
 mod form;
 mod media;
 mod meter;
+mod models;
 mod objects;
 mod prompt;
 mod realtime;
@@ -46,6 +48,13 @@ pub(super) fn templates() -> impl Iterator<Item = &'static str> {
 
 #[derive(Clone, Copy, Debug)]
 pub struct OpenAi;
+
+impl OpenAi {
+    /// The body, asked for the usage of its stream.
+    pub(super) fn asking_for_usage(self, request: &Prepare<'_>) -> Bytes {
+        request::asking_for_usage(Kind::of(request.endpoint), request.call, request.body)
+    }
+}
 
 impl Provider for OpenAi {
     fn name(&self) -> &str {
@@ -90,6 +99,16 @@ impl Provider for OpenAi {
     }
     fn lists_objects(&self, endpoint: &Endpoint) -> bool {
         objects::is_list(endpoint)
+    }
+    fn chat(&self, client: Format, model: &str, _stream: bool) -> Option<ChatRoute> {
+        Some(match client {
+            Format::OpenAiCompletions if models::completes_only(model) => ChatRoute::new(client, "/v1/completions"),
+            Format::OpenAiResponses => ChatRoute::new(client, "/v1/responses"),
+            _ => ChatRoute::new(Format::OpenAiChat, "/v1/chat/completions"),
+        })
+    }
+    fn target(&self, model: &str) -> Target {
+        models::target(model)
     }
     fn worst_case(&self, endpoint: &Endpoint, call: &Call, body: &[u8], limits: &ModelLimits) -> Option<Usage> {
         // A connection may last and ask for ever.

@@ -149,17 +149,22 @@ pub(super) fn asks_for_usage(kind: Kind, call: &Call) -> bool {
     call.stream && !call.wants_usage && matches!(kind, Kind::Chat | Kind::Completions)
 }
 
+/// The body with that question in it.
+pub(super) fn asking_for_usage(kind: Kind, call: &Call, body: &Bytes) -> Bytes {
+    let asked = asks_for_usage(kind, call)
+        .then(|| json_edit::set_within(body, "stream_options", "include_usage", b"true"))
+        .flatten();
+    // Where nothing could be spliced in, `stream_options` is no object, and the upstream is the one to say so.
+    asked.map_or_else(|| body.clone(), Bytes::from)
+}
+
 pub(super) fn prepare(kind: Kind, call: &Call, setting: &Setting, body: &Bytes) -> Result<Outbound, IncompleteSetting> {
     let incomplete = IncompleteSetting { entry: "apikey" };
     let key = setting.api_key().filter(|key| !key.is_empty()).ok_or_else(|| incomplete.clone())?;
     let mut bearer = HeaderValue::try_from(format!("Bearer {}", key.expose())).map_err(|_| incomplete)?;
     bearer.set_sensitive(true);
-    let asked = asks_for_usage(kind, call)
-        .then(|| json_edit::set_within(body, "stream_options", "include_usage", b"true"))
-        .flatten();
     Ok(Outbound {
-        // Where nothing could be spliced in, `stream_options` is no object, and the upstream is the one to say so.
-        body: asked.map_or_else(|| body.clone(), Bytes::from),
+        body: asking_for_usage(kind, call, body),
         headers: vec![(AUTHORIZATION, bearer)],
         base_url: setting.base_url().map(|url| base_url(url).into()),
         ..Outbound::default()

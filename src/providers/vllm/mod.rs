@@ -6,10 +6,12 @@
 use super::open_models;
 use super::openai::{Kind, OpenAi, Shown, meter_showing};
 use super::{
-    BadCall, Call, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider, ResponseMeter, SettingSchema,
+    BadCall, Call, ChatRoute, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider, ResponseMeter,
+    SettingSchema,
 };
 use crate::domain::Usage;
 use crate::metering::ModelLimits;
+use crate::wire::chat::{Format, Target};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
@@ -49,6 +51,12 @@ impl Provider for Vllm {
     }
     fn references(&self, endpoint: &Endpoint, query: Option<&str>, body: &[u8]) -> Vec<Box<str>> {
         OpenAi.references(endpoint, query, body)
+    }
+    fn chat(&self, _client: Format, _model: &str, _stream: bool) -> Option<ChatRoute> {
+        Some(ChatRoute::new(Format::OpenAiChat, "/v1/chat/completions"))
+    }
+    fn target(&self, model: &str) -> Target {
+        open_models::target(model)
     }
     fn worst_case(&self, endpoint: &Endpoint, call: &Call, body: &[u8], limits: &ModelLimits) -> Option<Usage> {
         let bound = OpenAi.worst_case(endpoint, call, body, limits)?;

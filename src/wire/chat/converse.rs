@@ -1,52 +1,31 @@
-//! The converse codec. In the making: nothing can be read or written yet.
+//! The form of Bedrock's Converse: requests, answers, binary streams and exceptions, each read and written.
+//!
+//! The model stands in the path and not in the body, so a request that was read names none. Content is a list of
+//! blocks, each an object of exactly one member. Streams are messages of [`crate::wire::event_stream`].
 
-use super::{
-    Answer, Asked, BadRequest, Event, Failure, FailureKind, Request, StreamReader, StreamWriter, Target, Unreadable,
-    Written,
-};
-use bytes::Bytes;
+mod answer;
+mod block;
+mod failure;
+mod field;
+mod media;
+mod read_blocks;
+mod read_request;
+mod stream_reader;
+mod stream_writer;
+mod write_cache;
+mod write_fields;
+mod write_request;
+mod write_tools;
+mod write_turns;
 
-fn unfinished() -> BadRequest {
-    BadRequest { message: "This form is not spoken yet.".into(), param: None, code: None }
-}
+pub use failure::aws_error;
 
-pub(super) fn read_request(_body: &[u8]) -> Result<Request, BadRequest> {
-    Err(unfinished())
-}
+pub(super) use answer::{read_answer, write_answer};
+pub(super) use failure::read_failure;
+pub(super) use read_request::read_request;
+pub(super) use stream_reader::Reader;
+pub(super) use stream_writer::Writer;
+pub(super) use write_request::write_request;
 
-pub(super) fn write_request(_request: &Request, _target: &Target) -> Result<Written, BadRequest> {
-    Err(unfinished())
-}
-
-pub(super) fn read_answer(_body: &[u8]) -> Result<Answer, Unreadable> {
-    Err(Unreadable)
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Reader;
-
-impl StreamReader for Reader {
-    fn push(&mut self, _piece: &Bytes, _out: &mut Vec<Event>) {}
-    fn end(&mut self, _out: &mut Vec<Event>) {}
-}
-
-pub(super) fn write_answer(_answer: &Answer, _asked: &Asked) -> Vec<u8> {
-    Vec::new()
-}
-
-#[derive(Debug)]
-pub(super) struct Writer;
-
-impl Writer {
-    pub(super) fn new(_asked: Asked) -> Self {
-        Self
-    }
-}
-
-impl StreamWriter for Writer {
-    fn write(&mut self, _event: Event, _out: &mut Vec<u8>) {}
-}
-
-pub(super) fn read_failure(status: u16, _class: Option<&str>, _body: &[u8]) -> Failure {
-    Failure { kind: FailureKind::of_status(status), message: String::new(), code: None }
-}
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //! |---|---|---|---|
 //! | `openai` (chat completions) | read, write | read, write | read, write |
 //! | `responses` (OpenAI's responses) | read | write | write |
+//! | `completions` (OpenAI's text completions) | read | write | write |
 //! | `anthropic` (messages) | read, write | read, write | read, write |
 //! | `converse` (Bedrock) | read, write | read, write | read, write |
 //! | `ollama`, `gemini` | write | read | read |
@@ -13,16 +14,27 @@
 //! is dropped and named ([`Written::dropped`]) or refused, as the [`Target`] says.
 
 mod answer;
+mod answer_tool;
 mod anthropic;
+mod completions;
 mod converse;
 mod gemini;
+mod members;
 mod ollama;
 mod openai;
 mod request;
 mod responses;
 mod target;
+mod tool_id;
+
+#[cfg(test)]
+mod transcripts;
 
 pub use answer::{Answer, Collector, Event, Failure, FailureKind, Stop, Tokens};
+pub use answer_tool::AnswerTool;
+pub use anthropic::anthropic_error;
+pub use converse::aws_error;
+pub use openai::openai_error;
 pub use request::{
     CacheMark, Citation, Effort, Message, OutputFormat, Part, Reasoning, Request, Role, Source, Text, Tool, ToolCall,
     ToolChoice,
@@ -33,6 +45,7 @@ pub use target::{
 };
 
 use bytes::Bytes;
+use serde_json::value::RawValue;
 
 /// How an API writes conversations.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,6 +53,8 @@ pub enum Format {
     /// OpenAI's chat completions, and everybody's who copied them.
     OpenAiChat,
     OpenAiResponses,
+    /// OpenAI's text completions, the form before there were conversations.
+    OpenAiCompletions,
     Anthropic,
     Converse,
     Ollama,
@@ -94,9 +109,18 @@ pub fn read_request(format: Format, body: &[u8]) -> Result<Request, BadRequest> 
     match format {
         Format::OpenAiChat => openai::read_request(body),
         Format::OpenAiResponses => responses::read_request(body),
+        Format::OpenAiCompletions => completions::read_completion(body),
         Format::Anthropic => anthropic::read_request(body),
         Format::Converse => converse::read_request(body),
         Format::Ollama | Format::Gemini => Err(only_upstream()),
+    }
+}
+
+/// What answers of this form repeat of their request: for [`Asked::echo`]. `None`: nothing.
+pub fn echo(format: Format, body: &[u8]) -> Option<Box<RawValue>> {
+    match format {
+        Format::OpenAiResponses => responses::echo(body),
+        _ => None,
     }
 }
 
@@ -111,7 +135,7 @@ pub fn write_request(format: Format, request: &Request, target: &Target) -> Resu
         Format::Converse => converse::write_request(request, target),
         Format::Ollama => ollama::write_request(request, target),
         Format::Gemini => gemini::write_request(request, target),
-        Format::OpenAiResponses => Err(only_client()),
+        Format::OpenAiResponses | Format::OpenAiCompletions => Err(only_client()),
     }?;
     for name in &request.foreign {
         if !written.dropped.contains(name) {
@@ -135,7 +159,7 @@ pub fn read_answer(format: Format, body: &[u8]) -> Result<Answer, Unreadable> {
         Format::Converse => converse::read_answer(body),
         Format::Ollama => ollama::read_answer(body),
         Format::Gemini => gemini::read_answer(body),
-        Format::OpenAiResponses => Err(Unreadable),
+        Format::OpenAiResponses | Format::OpenAiCompletions => Err(Unreadable),
     }
 }
 
@@ -143,6 +167,7 @@ pub fn read_answer(format: Format, body: &[u8]) -> Result<Answer, Unreadable> {
 pub fn write_answer(format: Format, answer: &Answer, asked: &Asked) -> Vec<u8> {
     match format {
         Format::OpenAiResponses => responses::write_answer(answer, asked),
+        Format::OpenAiCompletions => completions::write_completion(answer, asked),
         Format::Anthropic => anthropic::write_answer(answer, asked),
         Format::Converse => converse::write_answer(answer, asked),
         Format::OpenAiChat | Format::Ollama | Format::Gemini => openai::write_answer(answer, asked),
@@ -152,7 +177,7 @@ pub fn write_answer(format: Format, answer: &Answer, asked: &Asked) -> Vec<u8> {
 /// For the body of a streamed answer of an upstream.
 pub fn stream_reader(format: Format) -> Box<dyn StreamReader> {
     match format {
-        Format::OpenAiChat | Format::OpenAiResponses => Box::new(openai::Reader::default()),
+        Format::OpenAiChat | Format::OpenAiResponses | Format::OpenAiCompletions => Box::new(openai::Reader::default()),
         Format::Anthropic => Box::new(anthropic::Reader::default()),
         Format::Converse => Box::new(converse::Reader::default()),
         Format::Ollama => Box::new(ollama::Reader::default()),
@@ -164,6 +189,7 @@ pub fn stream_reader(format: Format) -> Box<dyn StreamReader> {
 pub fn stream_writer(format: Format, asked: Asked) -> Box<dyn StreamWriter> {
     match format {
         Format::OpenAiResponses => Box::new(responses::Writer::new(asked)),
+        Format::OpenAiCompletions => Box::new(completions::CompletionWriter::new(asked)),
         Format::Anthropic => Box::new(anthropic::Writer::new(asked)),
         Format::Converse => Box::new(converse::Writer::new(asked)),
         Format::OpenAiChat | Format::Ollama | Format::Gemini => Box::new(openai::Writer::new(asked)),
@@ -185,7 +211,9 @@ pub fn read_failure(format: Format, status: u16, class: Option<&str>, body: &[u8
         Format::Anthropic => anthropic::read_failure(status, body),
         Format::Converse => converse::read_failure(status, class, body),
         Format::Gemini => gemini::read_failure(status, body),
-        Format::OpenAiChat | Format::OpenAiResponses | Format::Ollama => openai::read_failure(status, body),
+        Format::OpenAiChat | Format::OpenAiResponses | Format::OpenAiCompletions | Format::Ollama => {
+            openai::read_failure(status, body)
+        }
     }
 }
 

@@ -1,32 +1,23 @@
-//! The responses codec. In the making: nothing can be read or written yet.
+//! OpenAI's responses, as clients ask and are answered: requests are read, answers are written. Nothing is stored, so
+//! what refers to stored things is refused.
+//!
+//! Thinking goes out as reasoning items. What proves it lies in their `encrypted_content`, in a form of our own
+//! (`sealed`), so that a client that sends its items back keeps it.
 
-use super::{
-    Answer, Asked, BadRequest, Event, Failure, FailureKind, Request, StreamReader, StreamWriter, Target, Unreadable,
-    Written,
-};
-use bytes::Bytes;
+mod content;
+mod echo;
+mod input;
+mod items;
+mod line;
+mod object;
+mod request;
+mod sealed;
+mod stream;
+mod tools;
 
-fn unfinished() -> BadRequest {
-    BadRequest { message: "This form is not spoken yet.".into(), param: None, code: None }
-}
+pub(super) use echo::echo;
+pub(super) use request::read_request;
+pub(super) use stream::{Writer, write_answer};
 
-pub(super) fn read_request(_body: &[u8]) -> Result<Request, BadRequest> {
-    Err(unfinished())
-}
-
-pub(super) fn write_answer(_answer: &Answer, _asked: &Asked) -> Vec<u8> {
-    Vec::new()
-}
-
-#[derive(Debug)]
-pub(super) struct Writer;
-
-impl Writer {
-    pub(super) fn new(_asked: Asked) -> Self {
-        Self
-    }
-}
-
-impl StreamWriter for Writer {
-    fn write(&mut self, _event: Event, _out: &mut Vec<u8>) {}
-}
+#[cfg(test)]
+mod tests;

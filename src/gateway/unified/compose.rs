@@ -1,0 +1,240 @@
+//! What goes upstream for a request of the unified API: who is asked, with which credential, and the body in that
+//! upstream's form. A client who speaks the upstream's own form has its bytes passed on, but for the model's name.
+
+use super::super::Gateway;
+use super::super::arrival::Arrival;
+use super::attempts::Attempts;
+use super::error::UnifiedError;
+use super::resolve::Resolved;
+use super::surface::Surface;
+use super::translate::Translation;
+use crate::domain::Setting;
+use crate::providers::backend::{Backend, Misconfigured, UseCase};
+use crate::providers::{ChatRoute, Endpoint, Handle};
+use crate::snapshot::{ServedModel, Snapshot};
+use crate::wire::chat::{self, Asked, BadRequest, Format, Reasoning, Target, Unsupported};
+use crate::wire::json_edit;
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use pingora::http::RequestHeader;
+use std::sync::Arc;
+
+/// A request that is ready to be admitted.
+pub(super) struct Composed {
+    pub(super) provider: Handle,
+    pub(super) endpoint: Endpoint,
+    pub(super) setting: Arc<Setting>,
+    pub(super) row: Option<Arc<ServedModel>>,
+    /// The body for the upstream.
+    pub(super) request: Bytes,
+    /// In place of the client's own head.
+    pub(super) head: RequestHeader,
+    pub(super) attempts: Attempts,
+    /// `None`: the answer passes as it is.
+    pub(super) translation: Option<Translation>,
+    pub(super) dropped: Vec<String>,
+}
+
+/// Longest budget for thinking that a header may ask for, tokens.
+const MOST_THINKING: u64 = 1_000_000;
+
+/// What of a client's head goes to an upstream of its own dialect; to another, only who it is.
+const KEPT: [HeaderName; 5] = [
+    USER_AGENT,
+    HeaderName::from_static("anthropic-version"),
+    HeaderName::from_static("anthropic-beta"),
+    HeaderName::from_static("openai-beta"),
+    HeaderName::from_static("idempotency-key"),
+];
+
+pub(super) fn compose(
+    g: &Gateway,
+    snapshot: &Snapshot,
+    arrival: &Arrival,
+    surface: &Surface,
+    headers: &HeaderMap,
+    resolved: &Resolved,
+    body: &Bytes,
+) -> Result<Composed, UnifiedError> {
+    let model = resolved.model();
+    let (provider, settings, retries, target, row) = match resolved {
+        Resolved::Row { served, .. } => {
+            let backend = served.backend.as_ref().map_err(misconfigured)?;
+            if backend.use_case != UseCase::Chat {
+                return Err(unfit(surface));
+            }
+            let settings = settings(g, snapshot, arrival, backend)?;
+            (&backend.provider, settings, backend.max_retries, backend.target(model), Some(served))
+        }
+        Resolved::Own { provider, setting, .. } => {
+            (provider, vec![Arc::clone(setting)], 0, provider.target(model), None)
+        }
+    };
+    if model.is_empty() {
+        return Err(misconfigured(&Misconfigured::Missing("model")));
+    }
+    let unsupported = if g.settings.refuse_unsupported { Unsupported::Refuse } else { Unsupported::Drop };
+    let target = Target { unsupported, images: row.is_none_or(|served| served.row.multiple), ..target };
+    let composed = match surface {
+        Surface::Talk(client) => {
+            let asked_reasoning = row.and_then(|served| served.backend.as_ref().ok()?.reasoning);
+            let talk =
+                Talk { client: *client, provider, target: &target, headers, reasoning: asked_reasoning, arrival };
+            talk.compose(body)?
+        }
+        _ => as_it_is(provider, surface, model, body)?,
+    };
+    let Written { endpoint, request, translation, dropped } = composed;
+    let setting = settings.first().map(Arc::clone).ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
+    let head = head(headers, translation.is_some()).ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
+    Ok(Composed {
+        provider: provider.clone(),
+        endpoint,
+        setting,
+        row: row.cloned(),
+        request,
+        head,
+        attempts: Attempts::new(settings, retries),
+        translation,
+        dropped,
+    })
+}
+
+struct Written {
+    endpoint: Endpoint,
+    request: Bytes,
+    translation: Option<Translation>,
+    dropped: Vec<String>,
+}
+
+/// A conversation on its way into the upstream's form.
+struct Talk<'a> {
+    client: Format,
+    provider: &'a Handle,
+    target: &'a Target,
+    headers: &'a HeaderMap,
+    /// What the row asks for when the client does not.
+    reasoning: Option<Reasoning>,
+    arrival: &'a Arrival,
+}
+
+impl Talk<'_> {
+    fn compose(&self, body: &Bytes) -> Result<Written, UnifiedError> {
+        let stream = crate::wire::json_walk::member(body, "stream").is_some_and(|m| m.value == b"true");
+        let route = self.provider.chat(self.client, &self.target.model, stream);
+        let route = route.ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
+        let endpoint = endpoint(self.provider, &route)?;
+        let thinks = self.headers.contains_key(THINK_BUDGET) || self.reasoning.is_some();
+        if route.format == self.client && !thinks {
+            let request = renamed(body, &self.target.model)?;
+            // What the row says of pictures holds for bytes that nobody reads, too.
+            if !self.target.images && chat::read_request(self.client, body).is_ok_and(|request| request.has_images()) {
+                return Err(no_images());
+            }
+            return Ok(Written { endpoint, request, translation: None, dropped: Vec::new() });
+        }
+        let mut request = chat::read_request(self.client, body).map_err(bad)?;
+        if !self.target.images && request.has_images() {
+            return Err(no_images());
+        }
+        request.reasoning = request.reasoning.or(self.think_budget()).or(self.reasoning);
+        let written = chat::write_request(route.format, &request, self.target).map_err(bad)?;
+        let asked = Asked {
+            echo: chat::echo(self.client, body),
+            ..Asked::of(&request, self.arrival.now.seconds(), self.arrival.event_id.as_uuid().simple().to_string())
+        };
+        let translation = Translation {
+            upstream: route.format,
+            client: self.client,
+            asked,
+            answer_tool: written.answer_tool,
+            stream: request.stream,
+        };
+        Ok(Written { endpoint, request: written.body.into(), translation: Some(translation), dropped: written.dropped })
+    }
+
+    /// Some clients say it in a header.
+    fn think_budget(&self) -> Option<Reasoning> {
+        let tokens: u64 = self.headers.get(THINK_BUDGET)?.to_str().ok()?.trim().parse().ok()?;
+        Some(Reasoning::Budget(tokens.clamp(1024, MOST_THINKING)))
+    }
+}
+
+const THINK_BUDGET: HeaderName = HeaderName::from_static("think-budget");
+
+/// Operations that are not translated: the upstream must have them itself.
+fn as_it_is(provider: &Handle, surface: &Surface, model: &str, body: &Bytes) -> Result<Written, UnifiedError> {
+    let endpoint = provider.endpoint(&Method::POST, surface.template()).filter(|_| {
+        // Only who speaks OpenAI's own operations has them under these names.
+        provider.chat(Format::OpenAiChat, model, false).is_some_and(|route| route.format == Format::OpenAiChat)
+    });
+    let endpoint = endpoint.ok_or_else(|| unfit(surface))?;
+    Ok(Written { endpoint, request: renamed(body, model)?, translation: None, dropped: Vec::new() })
+}
+
+fn endpoint(provider: &Handle, route: &ChatRoute) -> Result<Endpoint, UnifiedError> {
+    provider.endpoint(&Method::POST, &route.path).ok_or_else(|| misconfigured(&Misconfigured::Missing("modelId")))
+}
+
+/// The body with the upstream's name of the model.
+fn renamed(body: &Bytes, model: &str) -> Result<Bytes, UnifiedError> {
+    let name = serde_json::Value::from(model).to_string();
+    match json_edit::set(body, "model", name.as_bytes()) {
+        Some(body) => Ok(body.into()),
+        None => Err(bad(BadRequest::of("model", "The body must be a JSON object."))),
+    }
+}
+
+/// All that may be tried, beginning with one by chance.
+fn settings(
+    g: &Gateway,
+    snapshot: &Snapshot,
+    arrival: &Arrival,
+    backend: &Backend,
+) -> Result<Vec<Arc<Setting>>, UnifiedError> {
+    if let Some(id) = backend.setting {
+        let setting = snapshot.setting(id).filter(|setting| *setting.provider == *backend.provider.name());
+        return setting.cloned().map(|s| vec![s]).ok_or_else(|| misconfigured(&Misconfigured::Missing("settingId")));
+    }
+    // The tail of an event id is random.
+    let chance = arrival.event_id.as_bytes().iter().skip(12).fold(0, |n, b| n * 256 + usize::from(*b));
+    let many = backend.settings.len();
+    Ok((0..many).filter_map(|turn| backend.attempt(chance.wrapping_add(turn), &g.settings.aws_region)).collect())
+}
+
+/// The head that goes upstream. A client's headers mean nothing to an upstream that it does not know of.
+fn head(client: &HeaderMap, translated: bool) -> Option<RequestHeader> {
+    let mut head = RequestHeader::build_no_case(Method::POST, b"/", Some(4)).ok()?;
+    for name in KEPT.iter().filter(|name| !translated || **name == USER_AGENT) {
+        for value in client.get_all(name) {
+            head.append_header(name.clone(), value.clone()).ok()?;
+        }
+    }
+    head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json")).ok()?;
+    if let Some(accept) = client.get(ACCEPT).filter(|_| !translated) {
+        head.insert_header(ACCEPT, accept.clone()).ok()?;
+    }
+    Some(head)
+}
+
+fn bad(error: BadRequest) -> UnifiedError {
+    UnifiedError::BadRequest { message: error.message, param: error.param, code: error.code }
+}
+
+fn misconfigured(error: &Misconfigured) -> UnifiedError {
+    UnifiedError::Misconfigured(error.to_string())
+}
+
+fn no_images() -> UnifiedError {
+    bad(BadRequest::of("messages", "This model does not support images."))
+}
+
+fn unfit(surface: &Surface) -> UnifiedError {
+    let what = match surface {
+        Surface::Embeddings => "embeddings",
+        Surface::Images => "image generation",
+        _ => "conversations",
+    };
+    bad(BadRequest::of("model", format!("This model does not serve {what}.")))
+}

@@ -1,0 +1,200 @@
+//! The unified API: one model name in, whoever serves it behind. The same admission, forwarding, relay and settlement as
+//! everywhere; what is added is here.
+//!
+//! | Step | File |
+//! |---|---|
+//! | path | `surface` |
+//! | model name to upstream | `resolve` |
+//! | request to the upstream's form | `compose` |
+//! | answer to the client's form | `translate` |
+//! | another credential or region when one fails | `attempts` |
+//! | what a key may use | `models` |
+//! | refusals in this API's form | `error` |
+
+mod attempts;
+mod compose;
+mod error;
+mod models;
+mod resolve;
+mod surface;
+mod translate;
+
+pub(super) use attempts::{Attempts, Why};
+pub(super) use error::{UnifiedError, enveloped};
+pub(super) use surface::{Surface, of};
+pub(super) use translate::Translation;
+
+use super::Gateway;
+use super::admit::{self, Planned, Wishes};
+use super::arrival::{self, Arrival};
+use super::read::{self, BodyLimits, ReadError};
+use super::refusal::{Who, refuse};
+use super::refuse::GatewayError;
+use super::settle;
+use super::walk::{Serving, cut};
+use crate::auth::{credential, digest};
+use crate::domain::Key;
+use crate::wire::json_walk;
+use bytes::Bytes;
+use http::header::CONTENT_ENCODING;
+use pingora::proxy::Session;
+use std::sync::Arc;
+
+/// The key that called, or the secret that only makes the first key.
+enum Caller {
+    Key(Arc<Key>),
+    Boot,
+}
+
+/// `Err` only when the connection must be cut.
+pub(super) async fn serve(
+    g: &Gateway,
+    session: &mut Session,
+    arrival: Arrival,
+    surface: Surface,
+) -> pingora::Result<()> {
+    let who = Who { dialect: Some(surface.dialect()), template: surface.template(), ..Who::nobody() };
+    let caller = match identify(g, session) {
+        Ok(caller) => caller,
+        Err(error) => return refuse(g, session, &arrival, who, error).await,
+    };
+    match &surface {
+        Surface::Unknown => return refuse(g, session, &arrival, who, GatewayError::NotFound).await,
+        Surface::WrongMethod { allow } => {
+            let error = UnifiedError::WrongMethod { allow };
+            return refuse(g, session, &arrival, who, error.into()).await;
+        }
+        _ => {}
+    }
+    let key = match caller {
+        Caller::Key(key) => key,
+        Caller::Boot => {
+            return match &surface {
+                Surface::Models => models::list(g, session, &arrival, None).await,
+                Surface::Model(name) => models::one(g, session, &arrival, None, name).await,
+                _ => refuse(g, session, &arrival, who, UnifiedError::BootKey.into()).await,
+            };
+        }
+    };
+    let who = Who { key: Some(&key), ..who };
+    if let Err(error) = preconditions(g, session, &key, &arrival) {
+        return refuse(g, session, &arrival, who, error).await;
+    }
+    match &surface {
+        Surface::Models => models::list(g, session, &arrival, Some(&key)).await,
+        Surface::Model(name) => models::one(g, session, &arrival, Some(&key), name).await,
+        _ => call(g, session, arrival, surface, &key, who).await,
+    }
+}
+
+fn identify(g: &Gateway, session: &Session) -> Result<Caller, GatewayError> {
+    let raw = credential::presented_key(&session.req_header().headers).ok_or(GatewayError::NoKey)?;
+    let digest = digest::digest(raw);
+    if let Some(key) = g.ports.snapshot.load().key(&digest) {
+        return Ok(Caller::Key(Arc::clone(key)));
+    }
+    if g.settings.boot_keys.accepts(raw) { Ok(Caller::Boot) } else { Err(GatewayError::UnknownKey) }
+}
+
+/// Everything that can be said before the body is read.
+fn preconditions(g: &Gateway, session: &Session, key: &Key, arrival: &Arrival) -> Result<(), GatewayError> {
+    admit::key_is_usable(g, key, arrival)?;
+    admit::path_is_allowed(key, arrival)?;
+    let encoding = session.get_header_bytes(CONTENT_ENCODING).trim_ascii().to_ascii_lowercase();
+    if matches!(&*encoding, b"" | b"identity") { Ok(()) } else { Err(GatewayError::EncodedBody) }
+}
+
+/// A request for a model.
+async fn call(
+    g: &Gateway,
+    session: &mut Session,
+    arrival: Arrival,
+    surface: Surface,
+    key: &Arc<Key>,
+    who: Who<'_>,
+) -> pingora::Result<()> {
+    let deadline = match arrival.deadline(g, &session.req_header().headers) {
+        Ok(deadline) => deadline,
+        Err(error) => return refuse(g, session, &arrival, who, error).await,
+    };
+    let limits = BodyLimits { bytes: g.settings.body_limit, time: g.settings.body_timeout };
+    let body = match read::body(session, limits, &g.memory).await {
+        Ok(body) => body,
+        Err(ReadError::Refused(error)) => return refuse(g, session, &arrival, who, error).await,
+        Err(ReadError::ClientGone) => return Err(cut()),
+    };
+    let name = match model_name(&body.bytes) {
+        Ok(name) => name,
+        Err(error) => return refuse(g, session, &arrival, who, error.into()).await,
+    };
+    let who = Who { model: &name, ..who };
+    let snapshot = g.ports.snapshot.load_full();
+    let resolved = resolve::resolve(&snapshot, &g.ports.pricing, key, &name, arrival.now);
+    let composed = resolved.and_then(|resolved| {
+        let headers = &session.req_header().headers;
+        compose::compose(g, &snapshot, &arrival, &surface, headers, &resolved, &body.bytes)
+    });
+    let composed = match composed {
+        Ok(composed) => composed,
+        Err(error) => return refuse(g, session, &arrival, who, error.into()).await,
+    };
+    let compose::Composed { provider, endpoint, setting, row, request, head, attempts, translation, dropped } =
+        composed;
+    let headers = &session.req_header().headers;
+    let wishes = Wishes { custom_id: arrival::custom_id(headers), metadata: arrival::metadata(headers) };
+    let read = provider.read(&endpoint, &head.headers, &request);
+    let call = match read {
+        Ok(call) => provider.with_setting(&call, &setting).into_owned(),
+        Err(bad) => {
+            let error = GatewayError::BadRequest { message: bad.message, param: bad.param };
+            return refuse(g, session, &arrival, who, error).await;
+        }
+    };
+    let planned = Planned { key: Arc::clone(key), setting, provider, endpoint, call, row };
+    let admitted = match admit::admit(g, planned, wishes, &request, &arrival).await {
+        Ok(admitted) => admitted,
+        Err(error) => return refuse(g, session, &arrival, who, error).await,
+    };
+    let patience = super::forward::Patience { deadline, idle: g.settings.idle_timeout };
+    let admit::Admitted { planned, mut booking, price, rate } = admitted;
+    if planned.key.log_request {
+        booking.learn(|event| event.request = settle::logged_body(&body.bytes, g.settings.log_body_limit));
+    }
+    let mut serving = Serving::new(g, &arrival, planned, price, rate, &request);
+    serving.client = Some(head);
+    serving.dialect = Some(surface.dialect());
+    serving.attempts = attempts;
+    serving.translation = translation;
+    serving.dropped = dropped;
+    let exchanged = serving.exchange(session, booking, Some(body), patience, None).await;
+    serving.finish(session, exchanged).await
+}
+
+/// The `model` of a JSON object, which everything hangs on.
+fn model_name(body: &Bytes) -> Result<Box<str>, UnifiedError> {
+    let bad = |message: &str, param: Option<&str>, code| UnifiedError::BadRequest {
+        message: message.into(),
+        param: param.map(Into::into),
+        code: Some(code),
+    };
+    let json: Result<&serde_json::value::RawValue, _> = serde_json::from_slice(body);
+    if json.is_err() || !body.trim_ascii_start().starts_with(b"{") {
+        return Err(bad("Invalid JSON body.", None, "invalid_json"));
+    }
+    let mut named = json_walk::members(body).filter(|m| m.is("model"));
+    let (first, second) = (named.next(), named.next());
+    if second.is_some() {
+        return Err(bad("The body has more than one model.", Some("model"), "invalid_request"));
+    }
+    let name = first.and_then(|m| json_walk::string(m.value)).map(json_walk::unescape);
+    match name {
+        Some(name) if !name.is_empty() => Ok(name.into()),
+        _ => Err(bad("model is required", Some("model"), "invalid_request")),
+    }
+}
+
+impl From<UnifiedError> for GatewayError {
+    fn from(error: UnifiedError) -> Self {
+        Self::Unified(error)
+    }
+}

@@ -1,0 +1,36 @@
+//! Ids of tool calls that every API takes.
+
+use std::borrow::Cow;
+
+/// The id itself where it is 1 to 64 of `[a-zA-Z0-9_.:-]`, else `call_` and 24 hex digits that are made from it: the
+/// same id always becomes the same one, so that results still match their calls without anything being remembered.
+pub(super) fn safe(id: &str) -> Cow<'_, str> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-');
+    if (1..=64).contains(&id.len()) && id.bytes().all(allowed) {
+        return Cow::Borrowed(id);
+    }
+    let mut hex = hex::encode(ring::digest::digest(&ring::digest::SHA256, id.as_bytes()));
+    hex.truncate(24);
+    Cow::Owned(format!("call_{hex}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::safe;
+
+    #[test]
+    fn ids_are_kept_or_replaced_by_the_same_one_each_time() {
+        for kept in ["toolu_01A", "call_a.b:c-d", "x", &"a".repeat(64)] {
+            assert_eq!(safe(kept), kept);
+        }
+        // SHA-256 of the empty text begins with e3b0c442...
+        assert_eq!(safe(""), "call_e3b0c44298fc1c149afbf4c8");
+        for replaced in ["a b", "é", &"a".repeat(65)] {
+            let id = safe(replaced);
+            assert_eq!(id.len(), 29);
+            assert_eq!(id, safe(replaced));
+            assert_eq!(safe(&id), id, "a replaced id is safe itself");
+        }
+        assert_ne!(safe("a b"), safe("a  b"));
+    }
+}
