@@ -9,7 +9,7 @@ use crate::config::{Config, Durability, Unpriced, UnsupportedParams};
 use crate::counters::MemoryCounters;
 use crate::credentials::HostCredentials;
 use crate::domain::time::Clock;
-use crate::domain::{Setting, UnixMillis, Window};
+use crate::domain::{Key, Role, Setting, UnixMillis, Window};
 use crate::gateway::{self, Gateway, GatewaySettings, KeyExpiry, Ports};
 use crate::journal::{DrainSettings, Drainer, FileJournal, Former, JournalSettings, Standing};
 use crate::ledger::Journal;
@@ -18,6 +18,7 @@ use crate::metering::Pricing;
 use crate::metering::count::Encoding;
 use crate::providers;
 use crate::server::{self, Faces, Predecessor, ServerSettings};
+use crate::snapshot::Snapshot;
 use crate::store::loader::Loader;
 use crate::store::retention;
 use crate::store::seal::{MasterKey, Sealer};
@@ -74,6 +75,7 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
         .block_on(seed(&counters, &*store, &loader, clock.now()))
         .context("store.path: the ledger cannot be read")?;
     let first_start = loader.current().keys() == 0;
+    warn_of_boot_key(config, &loader.current());
     tracing::info!(keys = loader.current().keys(), prices = pricing.generated_at(), "loaded");
 
     // No request waits for a tokenizer to unpack its table.
@@ -168,6 +170,14 @@ fn next_steps(config: &Config) {
     tracing::info!("2. Make a key with the id it returns: PUT http://{admin}/api/key-management/keys");
     let proxy = config.proxy.listen;
     tracing::info!("3. Point an SDK's base URL at http://{proxy}/api/providers/openai/v1. README.md has the commands");
+}
+
+/// The boot key is there to make the first admin; afterwards it is one more secret that can get lost.
+fn warn_of_boot_key(config: &Config, picture: &Snapshot) {
+    let admin = |key: &Arc<Key>| key.role() == Role::Admin && !key.revoked;
+    if !config.admin.api_key.is_empty() && picture.iter_keys().any(admin) {
+        tracing::warn!("admin.api_key is still set although there are keys with the role admin: consider to unset it");
+    }
 }
 
 /// Brings the store's schema up to date; returns its version.

@@ -11,7 +11,7 @@
 //! | 5 | `server` | listeners, drain, stop, hand-over to the next process |
 //! | 5 | `config` | defaults, file, environment; all mistakes at once |
 //! | 4 | `gateway` | the walk of a request |
-//! | 4 | `admin` | configuration API, metrics, OpenAPI |
+//! | 4 | `admin` | configuration API, management API, metrics, OpenAPI |
 //! | 3 | `counters` | `limits::Counters` in memory |
 //! | 3 | `journal` | `ledger::Journal` in files: append, drain, recover |
 //! | 3 | `store` | ports to the durable store, SQLite, sealing |
@@ -30,7 +30,7 @@
 //! # The walk of a request
 //!
 //! `gateway::walk`: arrive, identify, read, admit, forward, relay, settle; a file for each step, listed in `gateway`.
-//! An admin change: `admin::<resource>::configuration` (JSON), its `service` (rules), `store` (one transaction),
+//! An admin change: `admin::<resource>::configuration` or `management` (JSON), its `service` (rules), `store` (one transaction),
 //! `store::loader` (the new snapshot, before the answer is sent).
 //!
 //! # Invariants
@@ -44,7 +44,7 @@
 //! - Floors 0 to 2 know no clock, socket, task or environment. The request path makes no store query.
 //! - A secret has no `Display`, and a `Debug` that hides it. Only `config` reads the environment.
 //! - Every queue, buffer, body and wait has a bound. No lock is held across an await, but for the loader's turn.
-//! - Only `gateway::refuse` and `admin::http` write error answers. No file outside `providers` names a provider.
+//! - Only `gateway::refuse`, `admin::http` and `admin::management::answer` write error answers. No file outside `providers` names a provider.
 
 pub mod admin;
 pub mod app;

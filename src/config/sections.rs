@@ -68,7 +68,8 @@ section! {
         tls_cert: Option<PathBuf> = "";
         /// PEM file with the private key of `tls_cert`.
         tls_key: Option<PathBuf> = "";
-        /// Secret that callers send as X-API-KEY.
+        /// Secret that callers of the configuration API send as X-API-KEY. It also manages keys through the management
+        /// API, and calls no model.
         pass: Secret = "", also "ADMIN_PASS";
         /// A second such secret.
         api_key: Secret = "", also "ADMIN_API_KEY";

@@ -1,4 +1,5 @@
 use super::*;
+use crate::admin::Origins;
 use crate::domain::{BudgetMode, Network};
 use crate::telemetry::{LogFormat, LogLevel};
 use std::time::Duration;
@@ -103,6 +104,16 @@ fn the_billing_month_has_a_zone_or_a_clear_mistake() {
     let found = only(from_environment(&[("BILLING_TIMEZONE", "Mars/Olympus")]));
     assert!(found.starts_with("limits.billing_timezone: ") && found.ends_with("(set by BILLING_TIMEZONE)"), "{found}");
     assert!(found.contains("is not a time zone") && found.contains("Asia/Shanghai"), "{found}");
+}
+
+#[test]
+fn origins_of_pages_are_all_or_a_list() {
+    let cors = |environment| Ok::<_, Mistakes>(from_environment(environment)?.config.management.cors_allow_origins);
+    assert_eq!(cors(&[]).unwrap(), Origins::Any);
+    let listed = Origins::parse("https://a.example,http://localhost:3000");
+    assert_eq!(cors(&[("CORS_ALLOW_ORIGINS", "https://a.example, http://localhost:3000/")]).ok(), listed);
+    let found = only(from_environment(&[("CORS_ALLOW_ORIGINS", "a.example")]));
+    assert!(found.starts_with("management.cors_allow_origins: ") && found.contains("is neither"), "{found}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod bedrock;
 mod bedrock_clients;
 mod clients;
 mod dialects;
+mod management;
 mod media;
 mod outage;
 mod support;

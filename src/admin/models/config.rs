@@ -98,7 +98,10 @@ mod tests {
     use serde_json::json;
 
     fn map(value: Value) -> Map<String, Value> {
-        value.as_object().unwrap().clone()
+        match value {
+            Value::Object(members) => members,
+            other => panic!("not an object: {other}"),
+        }
     }
 
     fn stored() -> Map<String, Value> {

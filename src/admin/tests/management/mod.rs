@@ -14,10 +14,10 @@ use crate::domain::time::Clock;
 use crate::domain::*;
 use crate::providers::backend;
 use crate::snapshot::Snapshot;
+use crate::store::SharedStore;
 use crate::store::loader::Loader;
 use crate::store::seal::{MasterKey, Sealer};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{ModelStore, SharedStore};
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -41,9 +41,9 @@ impl Refresh for Fresh {
 }
 
 struct Console {
+    state: AdminState,
     store: SharedStore,
     loader: Arc<Loader>,
-    counters: Arc<MemoryCounters>,
     clock: Arc<FakeClock>,
     router: Router,
     _folder: TempDir,
@@ -61,12 +61,11 @@ impl Console {
         let store: SharedStore = Arc::new(SqliteStore::open(folder.path().join("store.db"), sealer).unwrap());
         let loader = Arc::new(Loader::new(store.clone()));
         let clock = Arc::new(FakeClock(AtomicI64::new(NOW)));
-        let counters = Arc::new(MemoryCounters::new());
         let state = AdminState {
             store: store.clone(),
             snapshot: loader.cell(),
             refresh: Arc::new(Fresh(loader.clone())),
-            counters: counters.clone(),
+            counters: Arc::new(MemoryCounters::new()),
             clock: clock.clone(),
             zone: BillingZone::UTC,
             schemas: AdminState::built_in_schemas,
@@ -78,7 +77,8 @@ impl Console {
             metrics: Arc::new(String::new),
             readiness: Arc::new(Dependencies::default()),
         };
-        Self { store, loader, counters, clock, router: router(state), _folder: folder }
+        let router = router(state.clone());
+        Self { state, store, loader, clock, router, _folder: folder }
     }
     /// A database with the first models.
     async fn seeded() -> Self {

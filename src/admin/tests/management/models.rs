@@ -1,7 +1,6 @@
 //! Models: prices, configs and their secrets.
 
 use super::*;
-use crate::store::ModelStore;
 
 fn ollama(fields: Value) -> Value {
     let mut body = json!({"name": "m", "provider": "ollama"});

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::admin::tests::support::event;
-use crate::store::{EventStore, KeyStore};
+use crate::auth::digest::hint;
 
 async fn three(console: &Console) {
     for (name, email, role) in
@@ -151,7 +151,7 @@ async fn c40_an_order_that_is_sql_does_nothing() {
 async fn c41_detail_is_the_whole_key() {
     let console = Console::seeded().await;
     let (id, secret) = console.key(json!({"email": "e", "group_id": 1, "month_quota": 2})).await;
-    let hint = format!("{}...{}", &secret[..5], &secret[29..]);
+    let hint = hint(&secret);
     let expect = format!(
         r#"{{"success":true,"data":{{"id":{id},"group_id":1,"api_key":"{hint}","name":"somebody","email":"e","role":"user","total_fee":"0.0000000000","balance":"0.0000000000","month_fee":"0.0000000000","month_quota":"2.0000000000","created_at":"2023-11-14T22:13:20.000Z","updated_at":"2023-11-14T22:13:20.000Z"}}}}"#
     );
