@@ -15,11 +15,12 @@ use super::relay::{self, Delivered, Delivery, Start, Unsent};
 use super::settle::{self, Booked, Outcome};
 use super::socket;
 use super::space::{self, Space};
-use super::unified::{self, Attempts, Translation, Why};
+use super::unified::{self, Attempts, Translation, UnifiedError, Why};
 use crate::auth::{credential, digest};
 use crate::domain::{EventFlag, Key, Setting};
 use crate::ledger::Booking;
 use crate::metering::Price;
+use crate::providers::backend::Misconfigured;
 use crate::providers::{
     self, Billing, Call, Dialect, Ending, Endpoint, Handle, IncompleteSetting, Prepare, Provider, Reading, Socket,
     Unsigned, UploadReader,
@@ -356,7 +357,15 @@ impl<'a> Serving<'a> {
             body: self.request,
             ambient: ambient.as_deref(),
         });
-        let incomplete = |bad: IncompleteSetting| Halt::Refused(GatewayError::IncompleteSetting(bad.entry));
+        let is_unified = self.client.is_some();
+        let incomplete = |bad: IncompleteSetting| {
+            Halt::Refused(if is_unified {
+                tracing::warn!(entry = bad.entry, "what serves this model cannot be used");
+                UnifiedError::Misconfigured(Misconfigured::Provider.to_string()).into()
+            } else {
+                GatewayError::IncompleteSetting(bad.entry)
+            })
+        };
         let outbound = prepared.map_err(incomplete)?;
         let configured = g.settings.base_urls.get(planned.provider.name()).map(|url| &**url);
         let base_url = match (&outbound.base_url, configured, &outbound.public_url) {
