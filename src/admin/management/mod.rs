@@ -8,6 +8,7 @@ pub(super) mod body;
 pub(super) mod caller;
 mod cors;
 mod decimal;
+mod open;
 pub(super) mod path;
 pub(super) mod query;
 pub(super) mod shape;
@@ -23,6 +24,7 @@ use axum::response::Response;
 /// Endpoints of this face alone, ready to be served beside something else. Every other path is 404.
 pub(super) fn router(state: AdminState) -> axum::Router {
     let endpoints = axum::Router::new()
+        .merge(open::routes())
         .merge(keys::management())
         .merge(models::management())
         .merge(groups::management())
