@@ -160,8 +160,27 @@ async fn c22_c23_pages_of_other_origins_may_call() {
         assert_eq!((answer.status, answer.header("access-control-allow-origin")), (status, "*"), "{}", answer.text);
         assert!(!answer.header("x-request-id").is_empty());
     }
+    let models = house.gateway.http.get(format!("{}/v1/models", house.base)).bearer_auth(&rich.key);
+    let answer = Answer::of(models.header("origin", "https://chat.example")).await;
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, "*"));
     let outside = house.gateway.http.get(format!("{}/admin/api-key/list", house.base));
     assert_eq!(Answer::of(outside).await.header("access-control-allow-origin"), "*");
+}
+
+#[tokio::test]
+async fn c23_only_pages_of_listed_origins_where_some_are_listed() {
+    let house = House::with(super::setup().env("CORS_ALLOW_ORIGINS", "https://chat.example")).await;
+    let user = house.user(json!({})).await;
+    for path in ["/v1/models", "/user/api-key/mine"] {
+        for (origin, allowed) in [("https://chat.example", "https://chat.example"), ("https://other.example", "")] {
+            for method in [reqwest::Method::GET, reqwest::Method::OPTIONS] {
+                let request = house.gateway.http.request(method.clone(), format!("{}{path}", house.base));
+                let answer = Answer::of(request.bearer_auth(&user.key).header("origin", origin)).await;
+                assert_eq!(answer.header("access-control-allow-origin"), allowed, "{method} {path} {origin}");
+                assert!(answer.header("vary").eq_ignore_ascii_case("origin"), "{method} {path}: {:?}", answer.headers);
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -193,7 +193,8 @@ async fn c80_refused_or_failed_before_any_output_is_free() {
             assert_eq!((&event["cost_in_usd"], &event["status"]), (&json!(0.0), &json!(expect)), "{event}");
         }
     }
-    house.upstream.script(Act { fault: Some(Fault::Close { after: None }), ..Act::default() });
+    // Twice: a kept connection that turns out to be closed is not the upstream's answer.
+    house.upstream.script(Act { fault: Some(Fault::Close { after: None }), times: Some(2), ..Act::default() });
     let answer = house.chat(&user, &question("once")).await;
     answer.refused(502, "upstream_error");
     assert_eq!(house.event(&answer).await["cost_in_usd"], 0.0);
