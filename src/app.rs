@@ -129,7 +129,7 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
         longest_hold: config.proxy.max_request_timeout + Duration::from_secs(60),
     };
     let before = former.map(|former| Before { former: Mutex::new(Some(former)), books, runtime });
-    let router = admin::router(AdminState {
+    let state = AdminState {
         store,
         snapshot: picture,
         refresh: Arc::new(RefreshNow(wanted)),
@@ -139,12 +139,13 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
         schemas: AdminState::built_in_schemas,
         access: Arc::new(access),
         cors: Arc::new(config.management.cors_allow_origins.clone()),
-        model_providers: providers::model_kinds::all,
-        check_model: providers::model_kinds::check,
+        model_providers: providers::backend::names,
+        check_model: providers::backend::check,
         events_limit: config.admin.events_limit,
         metrics: scrape.clone(),
         readiness,
-    });
+    };
+    let (router, management) = (admin::router(state.clone()), admin::management(state));
     let open_metrics = axum::Router::new().route("/metrics", axum::routing::get(move || async move { scrape() }));
     if first_start {
         next_steps(config);
@@ -157,7 +158,6 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
         log: Mutex::new(Some(log_guard)),
         told: Mutex::default(),
     };
-    let management = axum::Router::new();
     let faces = Faces { gateway: proxy, admin: router, management, open_metrics };
     let before = before.as_ref().map(|before| before as &dyn Predecessor);
     Ok(server::run(&server_settings, conf, faces, Arc::new(last), before)?)
@@ -431,7 +431,7 @@ impl Wanted {
             providers::by_name(&setting.provider).is_some_and(|provider| provider.is_ambient(setting))
         };
         let rows = snapshot.models().iter().filter_map(|served| served.backend.as_ref().ok());
-        let ambient_rows = rows.flat_map(|backend| &backend.settings).any(|setting| ambient(setting));
+        let ambient_rows = rows.flat_map(|backend| &backend.settings).any(&ambient);
         if ambient_rows || snapshot.iter_settings().any(ambient) {
             self.host.start().await;
         }

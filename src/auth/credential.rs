@@ -1,14 +1,15 @@
-//! Where a client puts its Tollgate key: `x-api-key`, then `api-key`, then `Authorization: Bearer`; clients that can
-//! only sign make it their access key id.
+//! Where a client puts its Tollgate key: `x-api-key`, then `api-key`, then `x-goog-api-key`, then `Authorization: Bearer`;
+//! clients that can only sign make it their access key id.
 
 use http::{HeaderMap, HeaderName};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const API_KEY: HeaderName = HeaderName::from_static("api-key");
+const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 
 /// The raw key as sent; the first non-empty place wins. Never a query parameter.
 pub fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
-    [X_API_KEY, API_KEY]
+    [X_API_KEY, API_KEY, X_GOOG_API_KEY]
         .into_iter()
         .filter_map(|name| headers.get(name))
         .map(|value| value.as_bytes().trim_ascii())
@@ -99,6 +100,8 @@ mod tests {
         check(&[("x-api-key", "a"), ("api-key", "b"), ("authorization", "Bearer c")], Some("a"));
         check(&[("api-key", "b"), ("authorization", "Bearer c")], Some("b"));
         check(&[("x-api-key", ""), ("authorization", "Bearer c")], Some("c"));
+        check(&[("api-key", "b"), ("x-goog-api-key", "g"), ("authorization", "Bearer c")], Some("b"));
+        check(&[("x-goog-api-key", "g"), ("authorization", "Bearer c")], Some("g"));
         check(&[("x-api-key", " "), ("api-key", "b")], Some("b"));
     }
 

@@ -229,6 +229,8 @@ const PROVIDERS: &[(&str, &str)] = &[
     ("deepinfra", "providers.deepinfra"),
     ("vllm", "providers.vllm"),
     ("bedrock", "providers.bedrock"),
+    ("ollama", "providers.ollama"),
+    ("gemini", "providers.gemini"),
 ];
 
 /// Foreign variables for one key of a section that several providers share.

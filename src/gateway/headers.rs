@@ -93,6 +93,7 @@ fn stays_here(name: &str) -> bool {
             | "authorization"
             | "x-api-key"
             | "api-key"
+            | "x-goog-api-key"
             | "ocp-apim-subscription-key"
             | "x-amz-date"
             | "x-amz-security-token"

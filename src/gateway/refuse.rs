@@ -125,7 +125,7 @@ impl GatewayError {
     pub(super) fn message(&self) -> String {
         match self {
             Self::NotFound => "no such path on this gateway".into(),
-            Self::NoKey => "no API key: send it as Authorization: Bearer, x-api-key or api-key".into(),
+            Self::NoKey => "no API key: send it as Authorization: Bearer, x-api-key, api-key or x-goog-api-key".into(),
             Self::UnknownKey => "the API key is not known".into(),
             Self::Revoked => "the API key is revoked".into(),
             Self::Expired => "the API key has expired".into(),
@@ -280,6 +280,20 @@ impl GatewayError {
         }
     }
 
+    /// The name of a status that Google's clients know.
+    const fn google_status(&self) -> &'static str {
+        match self.status() {
+            401 => "UNAUTHENTICATED",
+            403 => "PERMISSION_DENIED",
+            404 => "NOT_FOUND",
+            429 => "RESOURCE_EXHAUSTED",
+            504 => "DEADLINE_EXCEEDED",
+            502 | 503 => "UNAVAILABLE",
+            400..=499 => "INVALID_ARGUMENT",
+            _ => "INTERNAL",
+        }
+    }
+
     pub(super) fn body(&self, dialect: Dialect, request_id: &str) -> Bytes {
         let param = match self {
             Self::BadRequest { param, .. } => *param,
@@ -304,6 +318,12 @@ impl GatewayError {
             }),
             Dialect::Aws => serde_json::json!({"message": message}),
             Dialect::Unified => enveloped(self),
+            Dialect::Google => serde_json::json!({"error": {
+                "code": self.status(),
+                "message": message,
+                "status": self.google_status(),
+            }}),
+            Dialect::Ollama => serde_json::json!({"error": message}),
         };
         Bytes::from(value.to_string())
     }

@@ -30,7 +30,9 @@ MILLION = Decimal(1_000_000)
 
 # How long a cache write lives when a source only says "write".
 WRITE = {"openai": "cache_write_30m", "azure": "cache_write_30m", "deepinfra": "cache_write_5m",
-         "anthropic": "cache_write_5m", "bedrock": "cache_write_5m"}
+         "anthropic": "cache_write_5m", "bedrock": "cache_write_5m", "gemini": "cache_write_5m"}
+# What the primary calls a provider whose models it has.
+GENAI_SOURCES = {"openai": "openai", "anthropic": "anthropic", "bedrock": "aws", "gemini": "google"}
 
 GENAI_RATES = {
     "input_mtok": "input", "output_mtok": "output", "cache_read_mtok": "cache_read",
@@ -323,13 +325,15 @@ def litellm_names(litellm):
     names, images = {}, {}
     prefixes = {"openai": ("openai", "openai/"), "anthropic": ("anthropic", "anthropic/"), "azure": ("azure", "azure/"),
                 "deepinfra": ("deepinfra", "deepinfra/"), "bedrock": ("bedrock", "bedrock/"),
-                "bedrock_converse": ("bedrock", "bedrock/")}
+                "bedrock_converse": ("bedrock", "bedrock/"), "gemini": ("gemini", "gemini/")}
     for key, entry in litellm.items():
         if entry.get("litellm_provider") not in prefixes or entry.get("mode") == "search":
             continue
         provider, prefix = prefixes[entry["litellm_provider"]]
         name, region = key.removeprefix(prefix), None
         if provider == "openai" and name in ("container",):
+            continue
+        if provider == "gemini" and not is_served_gemini(name):
             continue
         if image := IMAGE_KEY.match(name):
             quality, width, height, model = image.groups()
@@ -357,6 +361,11 @@ def litellm_names(litellm):
     return names, images
 
 
+def is_served_gemini(name):
+    """Models that write or embed; films and pictures are made by operations that are not served."""
+    return re.match(r"^(gemini|gemma|text-embedding|embedding)-[a-z0-9.@-]+$", name) is not None
+
+
 def empty():
     return {"rates": {}, "long": {}, "units": {}, "variants": {}}
 
@@ -367,9 +376,11 @@ def records(genai, litellm, allowed):
     sessions = {e["code_interpreter_cost_per_session"] for e in litellm.values()
                 if e.get("litellm_provider") == "openai" and e.get("code_interpreter_cost_per_session")}
     wanted = dict.fromkeys(names)
-    for provider, source in (("openai", "openai"), ("anthropic", "anthropic"), ("bedrock", "aws")):
+    for provider, source in GENAI_SOURCES.items():
         for model in genai[source]["models"]:
             for name in [model["id"], *spelled_out(model["match"])]:
+                if provider == "gemini" and not is_served_gemini(name):
+                    continue
                 if matches(model["match"], name) and not name.endswith(("-", ".")) and ".ft-" not in name:
                     wanted.setdefault((provider, None, name))
     for provider, model in images:
@@ -378,18 +389,18 @@ def records(genai, litellm, allowed):
         entry = names.get((provider, region, name))
         second = litellm_record(entry, provider) if entry else empty()
         model, periods = None, [(None, empty())]
-        if region is None and provider in ("openai", "anthropic", "bedrock"):
-            source = "aws" if provider == "bedrock" else provider
-            model = next((m for m in genai[source]["models"] if matches(m["match"], name)), None)
+        if region is None and provider in GENAI_SOURCES:
+            model = next((m for m in genai[GENAI_SOURCES[provider]]["models"] if matches(m["match"], name)), None)
             # A fuzzy clause must not price what it does not spell out: only if the secondary knows the name too.
             if model:
                 periods = list(genai_periods(model, provider))
         extras = {"limits": limits_of(entry or {}), "flags": flags_of(entry or {}),
                   "multipliers": multipliers_of(entry or {}, provider),
                   "images": sorted(images.get((provider, name), []), key=str)}
+        begun = [number for number, (start, _) in enumerate(periods) if (start or "") <= GENERATED_AT[:10]]
         for number, (start, primary) in enumerate(periods):
-            # The secondary knows only today's price: earlier periods are the primary's alone.
-            other = second if number == len(periods) - 1 else empty()
+            # The secondary knows only today's price: other periods are the primary's alone.
+            other = second if begun and number == begun[-1] else empty()
             record = merged(provider, name, primary, other, allowed)
             if provider == "openai" and "file_search" in record["units"] and sessions:
                 record["units"]["code_session"] = Decimal(repr(max(sessions)))

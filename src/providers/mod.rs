@@ -19,8 +19,9 @@ mod compatible;
 pub mod custom;
 pub mod deepinfra;
 pub mod first_models;
+pub mod gemini;
 mod kept;
-pub mod model_kinds;
+pub mod ollama;
 mod open_models;
 pub mod openai;
 mod passing;
@@ -45,6 +46,10 @@ pub enum Dialect {
     Aws,
     /// `{"success":false,"data":text,"error":{message,type,code,param}}`, of the unified API
     Unified,
+    /// `{"error":{code,message,status}}`
+    Google,
+    /// `{"error":...}`
+    Ollama,
 }
 
 /// Which entries a setting of a provider has.
@@ -230,11 +235,13 @@ pub struct ChatRoute {
     pub format: Format,
     /// As [`Provider::endpoint`] takes it.
     pub path: String,
+    /// Without the question mark; empty = none.
+    pub query: &'static str,
 }
 
 impl ChatRoute {
     pub fn new(format: Format, path: impl Into<String>) -> Self {
-        Self { format, path: path.into() }
+        Self { format, path: path.into(), query: "" }
     }
 }
 
@@ -452,6 +459,8 @@ pub fn all() -> &'static [Handle] {
             Arc::new(bedrock::Bedrock),
             Arc::new(deepinfra::DeepInfra),
             Arc::new(vllm::Vllm),
+            Arc::new(ollama::Ollama),
+            Arc::new(gemini::Gemini),
         ]
     });
     &ALL

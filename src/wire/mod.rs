@@ -1,6 +1,6 @@
-//! Framing on bytes: server-sent events, AWS event streams, JSON text, multipart forms, recordings; in `chat` the forms
-//! of conversations. Knows no provider and
-//! no meaning, keeps every byte that it is not told to change, and never fails: what it cannot follow it leaves alone.
+//! Framing on bytes: server-sent events, lines of JSON, AWS event streams, JSON text, multipart forms, recordings; in
+//! `chat` the forms of conversations. Knows no provider and no meaning, keeps every byte that it is not told to change,
+//! and never fails: what it cannot follow it leaves alone.
 
 pub mod chat;
 pub mod event_stream;
@@ -8,6 +8,7 @@ pub mod json_edit;
 pub mod json_thin;
 pub mod json_walk;
 pub mod multipart;
+pub mod ndjson;
 pub mod recording;
 pub mod sse;
 pub mod websocket;

@@ -8,13 +8,14 @@ use super::request::{Body, Framing, Head};
 const GATEWAY_HEADERS: [&str; 4] = ["x-custom-event-id", "x-metadata", "x-request-timeout", "proxy-authorization"];
 
 /// Where credentials are found; one of them is the API's own.
-const CREDENTIALS: [&str; 3] = ["authorization", "x-api-key", "api-key"];
+const CREDENTIALS: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
 
 fn credential(api: Api, head: &Head) -> &'static str {
     match api {
         Api::Azure if head.header("api-key").is_some() => "api-key",
-        Api::OpenAi | Api::Azure | Api::Vllm | Api::DeepInfra => "authorization",
+        Api::OpenAi | Api::Azure | Api::Vllm | Api::DeepInfra | Api::Ollama => "authorization",
         Api::Anthropic => "x-api-key",
+        Api::Gemini => "x-goog-api-key",
     }
 }
 
@@ -31,7 +32,7 @@ pub enum Auth {
 pub fn auth(head: &Head, options: &Options) -> Auth {
     let own = credential(options.api, head);
     let Some(value) = head.header(own) else {
-        let is_open = options.api == Api::Vllm && options.keys.is_empty();
+        let is_open = matches!(options.api, Api::Vllm | Api::Ollama) && options.keys.is_empty();
         return if is_open { Auth::Good } else { Auth::Missing };
     };
     // Verified where the body is known too.

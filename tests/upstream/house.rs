@@ -20,6 +20,8 @@ pub enum Api {
     Vllm,
     #[value(name = "deepinfra")]
     DeepInfra,
+    Ollama,
+    Gemini,
 }
 
 #[derive(Debug, Clone)]

@@ -218,6 +218,8 @@ fn error_frame(api: Api, pieces: &mut Pieces) {
     match api {
         Api::OpenAi | Api::Azure | Api::Vllm | Api::DeepInfra => pieces
             .data(r#"{"error":{"message":"The server had an error.","type":"server_error","param":null,"code":null}}"#),
+        // Their own answers say what it looks like.
+        Api::Ollama | Api::Gemini => {}
         Api::Anthropic => {
             pieces.event("error", r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#);
         }

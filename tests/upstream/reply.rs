@@ -160,7 +160,8 @@ impl Reply {
                      x-ratelimit-remaining-requests: 99\r\nx-ratelimit-remaining-tokens: 99000\r\n",
                 );
             }
-            Api::Vllm => {}
+            Api::Vllm | Api::Ollama => {}
+            Api::Gemini => head.push_str("server-timing: gfet4t7; dur=7\r\nx-content-type-options: nosniff\r\n"),
             Api::DeepInfra => write!(head, "x-request-id: req_{number:032x}\r\n")?,
         }
         for (name, value) in &self.headers {

@@ -52,6 +52,6 @@ mod tests {
         assert_eq!((&*first.group.name, first.group.id), ("group 1", GroupId(1)));
         let names: BTreeSet<_> = first.models.iter().map(|model| &model.name).collect();
         assert_eq!(names.len(), first.models.len());
-        assert!(first.models.iter().all(|model| crate::providers::model_kinds::all().contains(&&*model.provider)));
+        assert!(first.models.iter().all(|model| crate::providers::backend::names().contains(&&*model.provider)));
     }
 }

@@ -9,11 +9,14 @@ use crate::admin::management::body::Body;
 use crate::admin::management::caller::Own;
 use crate::admin::management::query::{Query, RowId};
 use crate::domain::{Model, ModelId};
-use crate::providers::model_kinds;
+use crate::providers::backend;
 use crate::store::{ModelFilter, Order};
 use axum::extract::State;
 use axum::routing::{get, post};
 use serde_json::{Map, Value};
+
+/// Where a knowledge base is when its model does not say.
+const KNOWLEDGE_BASE_REGION: &str = "us-east-1";
 
 pub(in crate::admin) fn routes() -> axum::Router<AdminState> {
     axum::Router::new()
@@ -67,11 +70,11 @@ async fn save_kb_model(State(state): State<AdminState>, body: Body) -> Answer<Mo
     if state.store.model_named(summary).await?.is_none() {
         return Err(Refusal::invalid("summaryModel is not the name of a model"));
     }
-    let region = body.filled("region")?.unwrap_or_else(|| model_kinds::KNOWLEDGE_BASE_REGION.into());
+    let region = body.filled("region")?.unwrap_or_else(|| KNOWLEDGE_BASE_REGION.into());
     config.insert("region".into(), Value::from(&*region));
     let draft = Draft {
         name: body.filled("name")?,
-        provider: Some(model_kinds::KNOWLEDGE_BASE.into()),
+        provider: Some(backend::KNOWLEDGE_BASE.into()),
         config: Some(config),
         ..Draft::default()
     };

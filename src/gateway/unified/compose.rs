@@ -85,9 +85,9 @@ pub(super) fn compose(
         }
         _ => as_it_is(provider, surface, model, body)?,
     };
-    let Written { endpoint, request, translation, dropped } = composed;
+    let Written { endpoint, query, request, translation, dropped } = composed;
     let setting = settings.first().map(Arc::clone).ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
-    let head = head(headers, translation.is_some()).ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
+    let head = head(headers, query, translation.is_some()).ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
     Ok(Composed {
         provider: provider.clone(),
         endpoint,
@@ -103,6 +103,7 @@ pub(super) fn compose(
 
 struct Written {
     endpoint: Endpoint,
+    query: &'static str,
     request: Bytes,
     translation: Option<Translation>,
     dropped: Vec<String>,
@@ -132,7 +133,7 @@ impl Talk<'_> {
             if !self.target.images && chat::read_request(self.client, body).is_ok_and(|request| request.has_images()) {
                 return Err(no_images());
             }
-            return Ok(Written { endpoint, request, translation: None, dropped: Vec::new() });
+            return Ok(Written { endpoint, query: route.query, request, translation: None, dropped: Vec::new() });
         }
         let mut request = chat::read_request(self.client, body).map_err(bad)?;
         if !self.target.images && request.has_images() {
@@ -151,7 +152,13 @@ impl Talk<'_> {
             answer_tool: written.answer_tool,
             stream: request.stream,
         };
-        Ok(Written { endpoint, request: written.body.into(), translation: Some(translation), dropped: written.dropped })
+        Ok(Written {
+            endpoint,
+            query: route.query,
+            request: written.body.into(),
+            translation: Some(translation),
+            dropped: written.dropped,
+        })
     }
 
     /// Some clients say it in a header.
@@ -170,7 +177,7 @@ fn as_it_is(provider: &Handle, surface: &Surface, model: &str, body: &Bytes) -> 
         provider.chat(Format::OpenAiChat, model, false).is_some_and(|route| route.format == Format::OpenAiChat)
     });
     let endpoint = endpoint.ok_or_else(|| unfit(surface))?;
-    Ok(Written { endpoint, request: renamed(body, model)?, translation: None, dropped: Vec::new() })
+    Ok(Written { endpoint, query: "", request: renamed(body, model)?, translation: None, dropped: Vec::new() })
 }
 
 fn endpoint(provider: &Handle, route: &ChatRoute) -> Result<Endpoint, UnifiedError> {
@@ -204,8 +211,9 @@ fn settings(
 }
 
 /// The head that goes upstream. A client's headers mean nothing to an upstream that it does not know of.
-fn head(client: &HeaderMap, translated: bool) -> Option<RequestHeader> {
-    let mut head = RequestHeader::build_no_case(Method::POST, b"/", Some(4)).ok()?;
+fn head(client: &HeaderMap, query: &str, translated: bool) -> Option<RequestHeader> {
+    let target = if query.is_empty() { "/".to_owned() } else { format!("/?{query}") };
+    let mut head = RequestHeader::build_no_case(Method::POST, target.as_bytes(), Some(4)).ok()?;
     for name in KEPT.iter().filter(|name| !translated || **name == USER_AGENT) {
         for value in client.get_all(name) {
             head.append_header(name.clone(), value.clone()).ok()?;

@@ -293,7 +293,7 @@ fn error_body(client: Format, failure: &Failure, status: u16) -> Vec<u8> {
         Format::Anthropic => anthropic_error(failure),
         _ => {
             let object = openai_error(failure);
-            let text = |name: &str| object.get("error").and_then(|e| e.get(name)).and_then(|v| v.as_str());
+            let text = |name: &str| object.get(name).and_then(|v| v.as_str());
             let kind = match status {
                 429 => "rate_limit_error",
                 500..=599 => "api_error",

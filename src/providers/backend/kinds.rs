@@ -31,8 +31,12 @@ pub fn names() -> Vec<&'static str> {
 }
 
 pub(super) fn build(row: &Model) -> Result<Backend, Misconfigured> {
-    let (_, build) = KINDS.iter().find(|(name, _)| *name == &*row.provider).ok_or(Misconfigured::Provider)?;
-    build(&Config::parse(row.config.expose())?)
+    of(&row.provider, row.config.expose())
+}
+
+pub(super) fn of(kind: &str, config: &str) -> Result<Backend, Misconfigured> {
+    let (_, build) = KINDS.iter().find(|(name, _)| *name == kind).ok_or(Misconfigured::Provider)?;
+    build(&Config::parse(config)?)
 }
 
 /// Attempts after the first against a service that throttles.

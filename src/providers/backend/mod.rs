@@ -15,6 +15,17 @@ use std::sync::Arc;
 pub use config::Misconfigured;
 pub use kinds::names;
 
+/// Answers out of a knowledge base.
+pub const KNOWLEDGE_BASE: &str = "bedrock-knowledge-base";
+
+/// Whether a model of this kind can be called with this config.
+///
+/// # Errors
+/// What is missing, as a sentence without values.
+pub fn check(kind: &str, config: &serde_json::Value) -> Result<(), String> {
+    kinds::of(kind, &config.to_string()).map(drop).map_err(|missing| missing.to_string())
+}
+
 /// An upstream for one model row.
 #[derive(Clone, Debug)]
 pub struct Backend {

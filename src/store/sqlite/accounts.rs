@@ -8,6 +8,7 @@ use crate::domain::{Account, KeyId, Money, QuotaRule, UnixMillis};
 use crate::store::Books;
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// The accounts that a batch of events is taken from, as they are so far. Each is read and written once.
 #[derive(Debug, Default)]
@@ -22,10 +23,11 @@ impl Charges {
         if cost.is_zero() {
             return Ok(());
         }
-        if !self.accounts.contains_key(&key) {
-            self.accounts.insert(key, find(tx, key)?);
-        }
-        if let Some(Some(account)) = self.accounts.get_mut(&key) {
+        let account = match self.accounts.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unread) => unread.insert(find(tx, key)?),
+        };
+        if let Some(account) = account {
             account.charge(cost, rule);
         }
         Ok(())

@@ -106,8 +106,8 @@ pub(crate) async fn a_model_update_follows_the_revision(store: SharedStore) {
     store.update_model(&model(2, |m| m.name = "model 1".into())).await.unwrap();
     let loader = Loader::new(Arc::clone(&store) as _);
     loader.refresh().await.unwrap();
-    assert_eq!(loader.current().models().named("model 1").unwrap().id, ModelId(2));
-    assert_eq!(loader.current().models().named("new").unwrap().id, ModelId(1));
+    assert_eq!(loader.current().models().named("model 1").unwrap().row.id, ModelId(2));
+    assert_eq!(loader.current().models().named("new").unwrap().row.id, ModelId(1));
     assert!(loader.current().models().named("model 2").is_none());
 }
 
@@ -394,7 +394,7 @@ pub(crate) async fn a_loader_knows_who_is_granted_what(store: SharedStore) {
         loader.refresh().await.unwrap();
         let now = loader.current();
         let key = now.key(&super::samples::digest(1)).unwrap();
-        now.models().granted_to(key).iter().map(|m| m.id.0).collect::<Vec<_>>()
+        now.models().granted_to(key).iter().map(|m| m.row.id.0).collect::<Vec<_>>()
     };
     assert_eq!(granted().await, Vec::<i64>::new());
     let (of_key, of_group) = (Grantee::Key(key_id(1)), Grantee::Group(GroupId(1)));

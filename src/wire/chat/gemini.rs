@@ -1,31 +1,20 @@
-//! The gemini codec. In the making: nothing can be read or written yet.
+//! Gemini's `generateContent`: how requests are written, and how answers, whole or in server-sent events, are read. The
+//! model and the wish for a stream stand in the path of a request, not in its body.
+//!
+//! Models prove their thinking by signatures on calls of tools and on thoughts, and newer ones refuse a call that comes
+//! back without its own. The signature of a call travels in its id, that of a thought as the signature of the thinking;
+//! `signature` has both ways.
 
-use super::{
-    Answer, Asked, BadRequest, Event, Failure, FailureKind, Request, StreamReader, StreamWriter, Target, Unreadable,
-    Written,
-};
-use bytes::Bytes;
+mod answer;
+mod failure;
+mod reader;
+mod request;
+mod signature;
+#[cfg(test)]
+mod tests;
+mod turns;
 
-fn unfinished() -> BadRequest {
-    BadRequest { message: "This form is not spoken yet.".into(), param: None, code: None }
-}
-
-pub(super) fn write_request(_request: &Request, _target: &Target) -> Result<Written, BadRequest> {
-    Err(unfinished())
-}
-
-pub(super) fn read_answer(_body: &[u8]) -> Result<Answer, Unreadable> {
-    Err(Unreadable)
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Reader;
-
-impl StreamReader for Reader {
-    fn push(&mut self, _piece: &Bytes, _out: &mut Vec<Event>) {}
-    fn end(&mut self, _out: &mut Vec<Event>) {}
-}
-
-pub(super) fn read_failure(status: u16, _body: &[u8]) -> Failure {
-    Failure { kind: FailureKind::of_status(status), message: String::new(), code: None }
-}
+pub(super) use answer::read_answer;
+pub(super) use failure::read_failure;
+pub(super) use reader::Reader;
+pub(super) use request::write_request;

@@ -29,6 +29,7 @@ mod tool_id;
 
 #[cfg(test)]
 mod transcripts;
+mod upstream_only;
 
 pub use answer::{Answer, Collector, Event, Failure, FailureKind, Stop, Tokens};
 pub use answer_tool::AnswerTool;

@@ -1,27 +1,12 @@
-//! The ollama codec. In the making: nothing can be read or written yet.
+//! Ollama's `/api/chat`: how requests are written, and how answers, whole or in lines of JSON, are read.
+//!
+//! A call of a tool has no id there: one is made of the answer's time and the call's place in it, so that the calls of
+//! one conversation differ. Results go back by the tool's name.
 
-use super::{
-    Answer, Asked, BadRequest, Event, Failure, FailureKind, Request, StreamReader, StreamWriter, Target, Unreadable,
-    Written,
-};
-use bytes::Bytes;
+mod answer;
+mod request;
+#[cfg(test)]
+mod tests;
 
-fn unfinished() -> BadRequest {
-    BadRequest { message: "This form is not spoken yet.".into(), param: None, code: None }
-}
-
-pub(super) fn write_request(_request: &Request, _target: &Target) -> Result<Written, BadRequest> {
-    Err(unfinished())
-}
-
-pub(super) fn read_answer(_body: &[u8]) -> Result<Answer, Unreadable> {
-    Err(Unreadable)
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Reader;
-
-impl StreamReader for Reader {
-    fn push(&mut self, _piece: &Bytes, _out: &mut Vec<Event>) {}
-    fn end(&mut self, _out: &mut Vec<Event>) {}
-}
+pub(super) use answer::{Reader, read_answer};
+pub(super) use request::write_request;

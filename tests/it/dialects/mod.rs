@@ -1,4 +1,5 @@
-//! Providers that speak a dialect of OpenAI's API: what is theirs alone. The walk itself is tested once, with OpenAI.
+//! Providers that speak a dialect of OpenAI's API, or a form of their own: what is theirs alone. The walk itself is
+//! tested once, with OpenAI.
 
 use crate::support::{Gateway, Setup, eventually};
 use crate::upstream::{Api, Options, Upstream};
@@ -7,6 +8,8 @@ use serde_json::{Value, json};
 mod azure;
 mod clients;
 mod deepinfra;
+mod gemini;
+mod ollama;
 mod vllm;
 
 /// The client's own key, which no upstream may ever see.

@@ -9,7 +9,9 @@ mod completions;
 mod control;
 mod embeddings;
 mod files;
+mod gemini;
 mod media;
+mod ollama;
 mod open_models;
 mod other;
 mod responses;
@@ -31,8 +33,11 @@ const CREATED: u64 = 1_763_707_200;
 
 /// Endpoints whose body must be JSON.
 pub fn is_json_endpoint(api: Api, head: &Head) -> bool {
-    if api == Api::Anthropic {
-        return anthropic::is_json_endpoint(head);
+    match api {
+        Api::Anthropic => return anthropic::is_json_endpoint(head),
+        Api::Ollama => return ollama::is_json_endpoint(head),
+        Api::Gemini => return gemini::is_json_endpoint(head),
+        _ => {}
     }
     matches!(
         tail(api, head),
@@ -53,7 +58,7 @@ fn tail(api: Api, head: &Head) -> Option<&str> {
     match api {
         Api::OpenAi | Api::Vllm => Some(head.tail().unwrap_or_default()),
         Api::Azure => azure::operation(head.path()),
-        Api::Anthropic => None,
+        Api::Anthropic | Api::Ollama | Api::Gemini => None,
         // Below `/v1` itself there is another API.
         Api::DeepInfra => head.tail()?.strip_prefix("openai/"),
     }
@@ -64,8 +69,11 @@ pub fn answer(api: Api, head: &Head, body: &Body, call: &Commands<'_>, act: &Act
     if is_bedrock(head) {
         return bedrock::answer(head, body, act);
     }
-    if api == Api::Anthropic {
-        return Reply { api, ..anthropic::answer(&ask) };
+    match api {
+        Api::Anthropic => return Reply { api, ..anthropic::answer(&ask) },
+        Api::Ollama => return Reply { api, ..ollama::answer(&ask) },
+        Api::Gemini => return Reply { api, ..gemini::answer(&ask) },
+        _ => {}
     }
     if let Some(reply) = dictated(act) {
         return Reply { api, ..reply };
@@ -74,7 +82,9 @@ pub fn answer(api: Api, head: &Head, body: &Body, call: &Commands<'_>, act: &Act
         return refusal(api, 404, "not_found", "There is no such path.");
     };
     let reply = match api {
-        Api::OpenAi | Api::Anthropic => named(&ask, tail).unwrap_or_else(|| openai(&ask, tail)),
+        Api::OpenAi | Api::Anthropic | Api::Ollama | Api::Gemini => {
+            named(&ask, tail).unwrap_or_else(|| openai(&ask, tail))
+        }
         Api::Azure => azure::answer(&mut ask, tail),
         Api::Vllm | Api::DeepInfra => {
             named(&ask, tail).or_else(|| open_models::answer(&ask, tail)).unwrap_or_else(|| openai(&ask, tail))
@@ -89,6 +99,8 @@ pub fn refusal(api: Api, status: u16, code: &str, message: &str) -> Reply {
         Api::OpenAi | Api::DeepInfra => Reply::error(status, "invalid_request_error", Some(code), message),
         Api::Azure => azure::error(status, &format!("{code}: {message}")),
         Api::Vllm => open_models::error(status, &format!("{code}: {message}")),
+        Api::Ollama => ollama::error(status, &format!("{code}: {message}")),
+        Api::Gemini => gemini::error(status, &format!("{code}: {message}")),
         Api::Anthropic => {
             let kind = if status == 401 { "authentication_error" } else { "invalid_request_error" };
             anthropic::error(status, kind, &format!("{code}: {message}"))

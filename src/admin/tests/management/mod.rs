@@ -12,7 +12,7 @@ use crate::admin::{Access, AdminState, Origins, Refresh, first_models, router};
 use crate::counters::MemoryCounters;
 use crate::domain::time::Clock;
 use crate::domain::*;
-use crate::providers::model_kinds;
+use crate::providers::backend;
 use crate::snapshot::Snapshot;
 use crate::store::SharedStore;
 use crate::store::loader::Loader;
@@ -71,8 +71,8 @@ impl Console {
             schemas: AdminState::built_in_schemas,
             access: Arc::new(Access::new(secrets.iter().map(|s| Secret::new(*s)))),
             cors: Arc::new(cors),
-            model_providers: model_kinds::all,
-            check_model: model_kinds::check,
+            model_providers: backend::names,
+            check_model: backend::check,
             events_limit: 10,
             metrics: Arc::new(String::new),
             readiness: Arc::new(Dependencies::default()),

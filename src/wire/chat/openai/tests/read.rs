@@ -1,4 +1,5 @@
 //! Requests of clients.
+#![expect(clippy::needless_pass_by_value, reason = "bodies are written where they are used")]
 
 use crate::wire::chat::*;
 use serde_json::{Value, json};

@@ -286,7 +286,9 @@ fn written(asked: Asked, events: Vec<Event>) -> Vec<Value> {
     events.into_iter().for_each(|event| writer.write(event, &mut out));
     let out = String::from_utf8(out).expect("UTF-8");
     let data = out.strip_suffix("data: [DONE]\n\n").expect("the last word");
-    data.split_terminator("\n\n").map(|event| serde_json::from_str(&event[6..]).expect("JSON")).collect()
+    data.split_terminator("\n\n")
+        .map(|event| serde_json::from_str(event.trim_start_matches("data: ")).expect("JSON"))
+        .collect()
 }
 
 #[test]

@@ -196,7 +196,7 @@ fn members_go_where_the_target_takes_them() {
     }
     assert_eq!((&body["max_completion_tokens"], &body["safety_identifier"]), (&json!(50), &json!("u")));
     let all = ["temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "stop", "speed"];
-    let mut sorted = dropped.clone();
+    let mut sorted = dropped;
     sorted.sort();
     let mut wanted = all.to_vec();
     wanted.sort_unstable();
