@@ -122,7 +122,7 @@ pub(crate) async fn models_are_listed_by_id_and_filtered(store: SharedStore) {
     }
     let ids = async |filter: ModelFilter| {
         let page = store.list_models(&filter).await.unwrap();
-        (page.rows.iter().map(|m| m.row.id.0).collect::<Vec<_>>(), page.count)
+        (page.rows.iter().map(|m| m.id.0).collect::<Vec<_>>(), page.count)
     };
     for (n, text) in (1..).zip(ODD_TEXTS) {
         let name = Some(format!("name<{}>", text.to_uppercase()));
