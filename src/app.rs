@@ -431,7 +431,7 @@ impl Wanted {
             providers::by_name(&setting.provider).is_some_and(|provider| provider.is_ambient(setting))
         };
         let rows = snapshot.models().iter().filter_map(|served| served.backend.as_ref().ok());
-        let ambient_rows = rows.flat_map(|backend| &backend.settings).any(|setting| ambient(setting));
+        let ambient_rows = rows.flat_map(|backend| &backend.settings).any(&ambient);
         if ambient_rows || snapshot.iter_settings().any(ambient) {
             self.host.start().await;
         }
