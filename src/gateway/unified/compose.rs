@@ -7,7 +7,7 @@ use super::attempts::Attempts;
 use super::error::UnifiedError;
 use super::resolve::Resolved;
 use super::surface::Surface;
-use super::translate::Translation;
+use super::translate::{Around, Translation};
 use crate::domain::Setting;
 use crate::providers::backend::{Backend, Misconfigured, UseCase};
 use crate::providers::{ChatRoute, Endpoint, Handle};
@@ -32,7 +32,7 @@ pub(super) struct Composed {
     pub(super) head: RequestHeader,
     pub(super) attempts: Attempts,
     /// `None`: the answer passes as it is.
-    pub(super) translation: Option<Translation>,
+    pub(super) around: Option<Around>,
     pub(super) dropped: Vec<String>,
 }
 
@@ -54,7 +54,7 @@ pub(super) fn compose(
     arrival: &Arrival,
     surface: &Surface,
     headers: &HeaderMap,
-    resolved: &Resolved,
+    (name, resolved): (&str, &Resolved),
     body: &Bytes,
 ) -> Result<Composed, UnifiedError> {
     let model = resolved.model();
@@ -79,15 +79,23 @@ pub(super) fn compose(
     let composed = match surface {
         Surface::Talk(client) => {
             let asked_reasoning = row.and_then(|served| served.backend.as_ref().ok()?.reasoning);
-            let talk =
-                Talk { client: *client, provider, target: &target, headers, reasoning: asked_reasoning, arrival };
+            let talk = Talk {
+                client: *client,
+                provider,
+                target: &target,
+                headers,
+                reasoning: asked_reasoning,
+                alias: row.map(|_| name),
+                arrival,
+            };
             talk.compose(body)?
         }
         _ => as_it_is(provider, surface, model, body)?,
     };
-    let Written { endpoint, query, request, translation, dropped } = composed;
+    let Written { endpoint, query, request, around, dropped } = composed;
     let setting = settings.first().map(Arc::clone).ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
-    let head = head(headers, query, translation.is_some()).ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
+    let head = head(headers, query, matches!(around, Some(Around::Translated(_))))
+        .ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
     Ok(Composed {
         provider: provider.clone(),
         endpoint,
@@ -96,7 +104,7 @@ pub(super) fn compose(
         request,
         head,
         attempts: Attempts::new(settings, retries),
-        translation,
+        around,
         dropped,
     })
 }
@@ -105,7 +113,7 @@ struct Written {
     endpoint: Endpoint,
     query: &'static str,
     request: Bytes,
-    translation: Option<Translation>,
+    around: Option<Around>,
     dropped: Vec<String>,
 }
 
@@ -117,6 +125,8 @@ struct Talk<'a> {
     headers: &'a HeaderMap,
     /// What the row asks for when the client does not.
     reasoning: Option<Reasoning>,
+    /// The name of a row, which answers go by.
+    alias: Option<&'a str>,
     arrival: &'a Arrival,
 }
 
@@ -133,7 +143,8 @@ impl Talk<'_> {
             if !self.target.images && chat::read_request(self.client, body).is_ok_and(|request| request.has_images()) {
                 return Err(no_images());
             }
-            return Ok(Written { endpoint, query: route.query, request, translation: None, dropped: Vec::new() });
+            let around = self.alias.map(|name| Around::Renamed(name.into()));
+            return Ok(Written { endpoint, query: route.query, request, around, dropped: Vec::new() });
         }
         let mut request = chat::read_request(self.client, body).map_err(bad)?;
         if !self.target.images && request.has_images() {
@@ -156,7 +167,7 @@ impl Talk<'_> {
             endpoint,
             query: route.query,
             request: written.body.into(),
-            translation: Some(translation),
+            around: Some(Around::Translated(Box::new(translation))),
             dropped: written.dropped,
         })
     }
@@ -177,7 +188,7 @@ fn as_it_is(provider: &Handle, surface: &Surface, model: &str, body: &Bytes) -> 
         provider.chat(Format::OpenAiChat, model, false).is_some_and(|route| route.format == Format::OpenAiChat)
     });
     let endpoint = endpoint.ok_or_else(|| unfit(surface))?;
-    Ok(Written { endpoint, query: "", request: renamed(body, model)?, translation: None, dropped: Vec::new() })
+    Ok(Written { endpoint, query: "", request: renamed(body, model)?, around: None, dropped: Vec::new() })
 }
 
 fn endpoint(provider: &Handle, route: &ChatRoute) -> Result<Endpoint, UnifiedError> {

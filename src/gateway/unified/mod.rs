@@ -6,7 +6,7 @@
 //! | path | `surface` |
 //! | model name to upstream | `resolve` |
 //! | request to the upstream's form | `compose` |
-//! | answer to the client's form | `translate` |
+//! | answer to the client's form | `translate`, or `rename` where the form is the same |
 //! | another credential or region when one fails | `attempts` |
 //! | what a key may use | `models` |
 //! | refusals in this API's form | `error` |
@@ -15,6 +15,7 @@ mod attempts;
 mod compose;
 mod error;
 mod models;
+mod rename;
 mod resolve;
 mod surface;
 mod translate;
@@ -22,7 +23,7 @@ mod translate;
 pub(super) use attempts::{Attempts, Why};
 pub(super) use error::{UnifiedError, enveloped};
 pub(super) use surface::{Surface, of};
-pub(super) use translate::Translation;
+pub(super) use translate::Around;
 
 use super::Gateway;
 use super::admit::{self, Planned, Wishes};
@@ -132,14 +133,13 @@ async fn call(
     let resolved = resolve::resolve(&snapshot, &g.ports.pricing, key, &name, arrival.now);
     let composed = resolved.and_then(|resolved| {
         let headers = &session.req_header().headers;
-        compose::compose(g, &snapshot, &arrival, &surface, headers, &resolved, &body.bytes)
+        compose::compose(g, &snapshot, &arrival, &surface, headers, (&name, &resolved), &body.bytes)
     });
     let composed = match composed {
         Ok(composed) => composed,
         Err(error) => return refuse(g, session, &arrival, who, error.into()).await,
     };
-    let compose::Composed { provider, endpoint, setting, row, request, head, attempts, translation, dropped } =
-        composed;
+    let compose::Composed { provider, endpoint, setting, row, request, head, attempts, around, dropped } = composed;
     let headers = &session.req_header().headers;
     let wishes = Wishes { custom_id: arrival::custom_id(headers), metadata: arrival::metadata(headers) };
     let read = provider.read(&endpoint, &head.headers, &request);
@@ -164,7 +164,7 @@ async fn call(
     serving.client = Some(head);
     serving.dialect = Some(surface.dialect());
     serving.attempts = attempts;
-    serving.translation = translation;
+    serving.around = around;
     serving.dropped = dropped;
     let exchanged = serving.exchange(session, booking, Some(body), patience, None).await;
     serving.finish(session, exchanged).await
