@@ -409,7 +409,7 @@ impl Relay<'_> {
         }
         if !reading.made.is_empty() {
             let (planned, made) = (self.planned, &reading.made);
-            self.g.objects.remember(planned.provider.name(), made, planned.key.id, planned.setting.id);
+            self.g.objects.remember(planned.provider.name(), made, planned.key.id, planned.setting_id());
         }
         let outcome = Outcome {
             status,

@@ -13,7 +13,7 @@ use crate::providers::backend::{Backend, Misconfigured, UseCase};
 use crate::providers::{ChatRoute, Endpoint, Handle};
 use crate::snapshot::{ServedModel, Snapshot};
 use crate::wire::chat::{self, Asked, BadRequest, Format, Reasoning, Target, Unsupported};
-use crate::wire::json_edit;
+use crate::wire::{json_edit, json_walk};
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -132,13 +132,16 @@ struct Talk<'a> {
 
 impl Talk<'_> {
     fn compose(&self, body: &Bytes) -> Result<Written, UnifiedError> {
-        let stream = crate::wire::json_walk::member(body, "stream").is_some_and(|m| m.value == b"true");
+        let stream = json_walk::member(body, "stream").is_some_and(|m| m.value == b"true");
         let route = self.provider.chat(self.client, &self.target.model, stream);
         let route = route.ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
         let endpoint = endpoint(self.provider, &route)?;
         let thinks = self.headers.contains_key(THINK_BUDGET) || self.reasoning.is_some();
         if route.format == self.client && !thinks {
-            let request = renamed(body, &self.target.model)?;
+            let mut request = renamed(body, &self.target.model)?;
+            if self.client == Format::OpenAiResponses {
+                request = stateless(&request)?;
+            }
             // What the row says of pictures holds for bytes that nobody reads, too.
             if !self.target.images && chat::read_request(self.client, body).is_ok_and(|request| request.has_images()) {
                 return Err(no_images());
@@ -193,6 +196,20 @@ fn as_it_is(provider: &Handle, surface: &Surface, model: &str, body: &Bytes) -> 
 
 fn endpoint(provider: &Handle, route: &ChatRoute) -> Result<Endpoint, UnifiedError> {
     provider.endpoint(&Method::POST, &route.path).ok_or_else(|| misconfigured(&Misconfigured::Missing("modelId")))
+}
+
+/// A request that neither needs nor leaves anything at the upstream: there, everything would be everybody's.
+fn stateless(body: &Bytes) -> Result<Bytes, UnifiedError> {
+    for name in ["previous_response_id", "conversation", "prompt", "background"] {
+        let given = json_walk::members(body).any(|m| m.is(name) && !matches!(m.value, b"null" | b"false"));
+        if given {
+            let message = format!("This API keeps nothing: {name} cannot be used.");
+            return Err(bad(BadRequest::unsupported(name, message)));
+        }
+    }
+    json_edit::set(body, "store", b"false")
+        .map(Bytes::from)
+        .ok_or_else(|| bad(BadRequest::of("store", "The body must be a JSON object.")))
 }
 
 /// The body with the upstream's name of the model.

@@ -28,6 +28,7 @@ pub(super) use translate::Around;
 use super::Gateway;
 use super::admit::{self, Planned, Wishes};
 use super::arrival::{self, Arrival};
+use super::objects;
 use super::read::{self, BodyLimits, ReadError};
 use super::refusal::{Who, refuse};
 use super::refuse::GatewayError;
@@ -140,6 +141,13 @@ async fn call(
         Err(error) => return refuse(g, session, &arrival, who, error.into()).await,
     };
     let compose::Composed { provider, endpoint, setting, row, request, head, attempts, around, dropped } = composed;
+    let named = provider.references(&endpoint, None, &request);
+    if !named.is_empty() {
+        let own = std::slice::from_ref(&setting);
+        if let Err(error) = Box::pin(objects::check(g, key, provider.name(), own, &named)).await {
+            return refuse(g, session, &arrival, who, error).await;
+        }
+    }
     let headers = &session.req_header().headers;
     let wishes = Wishes { custom_id: arrival::custom_id(headers), metadata: arrival::metadata(headers) };
     let read = provider.read(&endpoint, &head.headers, &request);
