@@ -142,7 +142,10 @@ fn judge(house: &House, head: &Head, body: &Body, queued: Option<Act>, place: Pl
     };
     let act = match queued {
         Some(act) => act,
-        None => match Act::of_request(&commands) {
+        None => match Act::of_request(&commands).and_then(|act| match act {
+            None if answer::is_bedrock(head) => Act::of_words(&body.kept),
+            act => Ok(act),
+        }) {
             Ok(act) => act.unwrap_or_default(),
             Err(text) => {
                 return (answer::refusal(api, 400, "upstream_act", &text), Act::default());
