@@ -71,7 +71,7 @@ fn place_single(config: &mut Config, reader: &mut Reader<'_>) {
         config.single.listen = Some(listen);
         reader.replace_default("single.listen", &listen.to_string(), "because admin.api_key is set");
     }
-    if config.single.listen.is_some() && config.admin.api_key.is_empty() {
+    if config.single.listen.is_some() && config.admin.api_key.is_empty() && config.admin.pass.is_empty() {
         reader.refuse(&["single.listen", "admin.api_key"], "nobody could make a key: set admin.api_key");
     }
 }
@@ -124,6 +124,7 @@ fn spans(config: &Config, reader: &mut Reader<'_>) {
         ("proxy.idle_timeout", proxy.idle_timeout),
         ("proxy.body_timeout", proxy.body_timeout),
         ("proxy.keepalive_timeout", proxy.keepalive_timeout),
+        ("unified.keep_alive", config.unified.keep_alive),
         ("store.refresh_interval", config.store.refresh_interval),
         ("ledger.sync_interval", config.ledger.sync_interval),
     ] {

@@ -33,7 +33,7 @@ section! {
         /// The longest silence of an upstream that is answering.
         idle_timeout: Duration = "600s";
         /// Largest body of a JSON request.
-        body_limit: ByteSize = "32MiB";
+        body_limit: ByteSize = "32MiB", also "MAX_BODY_BYTES";
         /// Largest body of an upload (files, audio, images).
         upload_limit: ByteSize = "512MiB";
         /// All request bodies in memory together; beyond it new requests are answered 503.
@@ -97,6 +97,8 @@ section! {
         aws_region: Region = "us-east-1", also "AWS_DEFAULT_REGION";
         /// Parameters that a model's provider has no word for: drop them and name them in a header, or refuse with 400.
         unsupported_params: UnsupportedParams = "drop";
+        /// After so long a silence of the model, a translated stream says that it lives.
+        keep_alive: Duration = "15s";
     }
 }
 

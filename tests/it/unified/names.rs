@@ -15,6 +15,7 @@ async fn a_row_with_a_slash_names_another_model_of_the_same_upstream() {
         assert_eq!((answer.status, &house.sent()["model"]), (200, &json!(sent)), "{name}: {}", answer.text);
         assert_eq!(answer.header("x-tollgate-cost-usd"), fee(1000, 100), "the row's price");
         assert_eq!(answer.header("x-tollgate-model"), sent);
+        assert_eq!(answer.json()["model"], name, "the name that was asked for");
     }
     let answer = house.chat(&user, &question("claude-3-sonnet/amazon.nova-lite-v1:0")).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
