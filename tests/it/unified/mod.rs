@@ -79,14 +79,14 @@ impl House {
     }
 
     pub async fn of(upstream: Upstream, gateway: Gateway) -> Self {
-        let base = format!("http://{}", gateway.listener("single").await);
+        let base = serving(&gateway).await;
         Self { upstream, gateway, base }
     }
 
     /// In the same directory, after whatever ended it.
     pub async fn restart(&mut self) {
         self.gateway.restart().await;
-        self.base = format!("http://{}", self.gateway.listener("single").await);
+        self.base = serving(&self.gateway).await;
     }
 
     pub fn request(&self, key: &str, path: &str, body: &Value) -> reqwest::RequestBuilder {
@@ -183,6 +183,17 @@ impl House {
         let seen = self.upstream.seen();
         serde_json::from_slice(&seen.last().expect("a request").body).unwrap()
     }
+}
+
+/// `http://host:port` of the listener for everything, once it listens: its address is in the log before that.
+async fn serving(gateway: &Gateway) -> String {
+    let base = format!("http://{}", gateway.listener("single").await);
+    let (http, ready) = (&gateway.http, &format!("{base}/readyz"));
+    eventually("the single listener listens", || async {
+        http.get(ready).send().await.is_ok_and(|r| r.status() == 200)
+    })
+    .await;
+    base
 }
 
 impl Answer {
