@@ -35,6 +35,8 @@ def arguments(about):
     parser.add_argument("--admin", help="root URL of the configuration API: checks the cost of each vector")
     parser.add_argument("--admin-pass", default="")
     parser.add_argument("--event-prefix", help="sends x-custom-event-id: PREFIX-CASE (a gateway is in between)")
+    parser.add_argument("--poor-key", help="a key whose money is spent")
+    parser.add_argument("--prices", type=json.loads, default={}, help="USD per million tokens, in and out, of each model")
     parser.add_argument("--only", action="append", default=[], help="run these cases only")
     parser.add_argument("--skip", action="append", default=[])
     return parser.parse_args()
@@ -95,6 +97,30 @@ class Upstream:
 
     def script(self, *acts):
         call(f"{self.url}/_script", list(acts))
+
+
+class Bills:
+    """What each call must have cost: prices x tokens of the upstream, to the last digit. Looked up at the end, at once."""
+
+    def __init__(self, args):
+        self.args = args
+        self.due = {}
+
+    def headers(self, name, model, tokens):
+        """For a call that the upstream counts `tokens` (input, output) for."""
+        custom_id = f"{self.args.event_prefix}-{len(self.due)}-{name}-{model}"
+        prices = (Decimal(price) / 1_000_000 for price in self.args.prices[model])
+        cost = sum(price * count for price, count in zip(prices, tokens))
+        self.due[custom_id] = (cost, *tokens)
+        return {"x-custom-event-id": custom_id}
+
+    def check(self):
+        for custom_id, want in self.due.items():
+            booked = event(self.args, custom_id)
+            have = (booked["cost_in_usd"], booked["prompt_token_count"], booked["completion_token_count"])
+            expect((Decimal(have[0]), *have[1:]), want, custom_id)
+            expect(booked["flags"], [], f"flags of {custom_id}")
+        return {"bills": len(self.due)}
 
 
 def event(args, custom_id):

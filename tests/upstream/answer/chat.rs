@@ -14,7 +14,9 @@ fn unary(ask: &Ask<'_>) -> String {
     let finish = finish_reason(ask);
     let message = if ask.act.calls.is_empty() {
         let content = quote(&text::whole(ask.act));
-        format!(r#"{{"role":"assistant","content":{content},"refusal":null,"annotations":[]}}"#)
+        let thought = ask.act.thought.as_ref().map(|thought| format!(r#""reasoning_content":{},"#, quote(thought)));
+        let thought = thought.unwrap_or_default();
+        format!(r#"{{"role":"assistant",{thought}"content":{content},"refusal":null,"annotations":[]}}"#)
     } else {
         let calls = tool_calls(ask, false).join(",");
         format!(r#"{{"role":"assistant","content":null,"tool_calls":[{calls}],"refusal":null,"annotations":[]}}"#)
@@ -42,6 +44,10 @@ fn stream(ask: &Ask<'_>) -> Pieces {
     let choices = ask.call.choices();
     for index in 0..choices {
         chunks.delta(index, r#"{"role":"assistant","content":"","refusal":null}"#, None);
+    }
+    for word in ask.act.thought.iter().flat_map(|thought| thought.split_inclusive(' ')) {
+        let delta = format!(r#"{{"reasoning_content":{}}}"#, quote(word));
+        (0..choices).for_each(|index| chunks.delta(index, &delta, None));
     }
     if ask.act.calls.is_empty() {
         for piece in text::pieces(ask.act) {

@@ -32,6 +32,7 @@ pub fn unary(ask: &Ask<'_>) -> Value {
     let mut message = message(ask);
     message["content"] = Value::Array(blocks(ask));
     message["stop_reason"] = stop_reason(ask).into();
+    message["stop_sequence"] = ask.act.stop_sequence.clone().into();
     if let Some(usage) = usage(ask) {
         message["usage"] = Value::Object(usage);
     }
@@ -149,7 +150,7 @@ fn stream(ask: &Ask<'_>) -> Pieces {
         block(tool_use(ask, at, call), deltas, &mut send);
     }
     if !matches!(ask.act.fault, Some(Fault::NoTerminator)) {
-        let delta = json!({"stop_reason": stop_reason(ask), "stop_sequence": null, "container": null});
+        let delta = json!({"stop_reason": stop_reason(ask), "stop_sequence": ask.act.stop_sequence, "container": null});
         let usage = last.unwrap_or_default();
         send(json!({"type": "message_delta", "delta": delta, "usage": usage}));
         send(json!({"type": "message_stop"}));
