@@ -13,8 +13,8 @@ use super::check::{self, Auth};
 use super::house::{Api, House, Seen};
 use super::play::{self, Ended};
 use super::reply::Reply;
-use super::scenario;
 use super::request::{Body, Framing, Head, RequestError, Wire};
+use super::scenario;
 use super::sigv4;
 
 pub async fn serve(stream: TcpStream, house: Arc<House>) {

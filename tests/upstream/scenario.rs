@@ -19,8 +19,7 @@ const PLEASE: &[u8] = b" please";
 pub const THOUGHT: &str = "A thought.";
 pub const SIGNATURE: &str = "c2ln";
 /// The picture that clients send: a red PNG of one pixel.
-const PICTURE: &str =
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC";
+const PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC";
 const CITIES: [&str; 2] = ["São Paulo", "Oslo"];
 const DEGREES: [&str; 2] = ["22", "-3"];
 const STOP: &str = "END";
@@ -93,7 +92,8 @@ fn choose(form: Form, talk: &Talk, words: &str) -> Result<Act, String> {
             Act { thought, ..act }
         }
         "kept thought" => {
-            let kept = |part: &Part| matches!(part, Part::Thought(text, Some(proof)) if text == THOUGHT && proof == SIGNATURE);
+            let kept =
+                |part: &Part| matches!(part, Part::Thought(text, Some(proof)) if text == THOUGHT && proof == SIGNATURE);
             expect(talk.parts().filter(|part| kept(part)).count() == 1, "the thought of the turn before, signed")?;
             said("It still is.", 60, 6)
         }

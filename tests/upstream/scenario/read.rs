@@ -163,11 +163,9 @@ fn messages(sent: &Value) -> Result<Talk, String> {
             parts.push(match block["type"].as_str() {
                 Some("text") => Part::Text(text(&block["text"])),
                 Some("image") => Part::Picture(text(&block["source"]["data"])),
-                Some("tool_use") => Part::Call {
-                    id: text(&block["id"]),
-                    name: text(&block["name"]),
-                    arguments: block["input"].clone(),
-                },
+                Some("tool_use") => {
+                    Part::Call { id: text(&block["id"]), name: text(&block["name"]), arguments: block["input"].clone() }
+                }
                 Some("tool_result") => {
                     Part::Result { id: text(&block["tool_use_id"]), text: joined(&block["content"]) }
                 }

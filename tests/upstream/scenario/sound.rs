@@ -131,7 +131,9 @@ fn results(form: Form, turns: &[Turn]) -> Result<(), String> {
             open.remove(at);
         }
         open.extend(
-            turn.parts.iter().filter_map(|part| if let Part::Call { id, .. } = part { Some(id.as_str()) } else { None }),
+            turn.parts
+                .iter()
+                .filter_map(|part| if let Part::Call { id, .. } = part { Some(id.as_str()) } else { None }),
         );
     }
     if open.is_empty() { Ok(()) } else { Err("the last calls have no result".to_owned()) }

@@ -38,9 +38,12 @@ fn what_does_not_belong_is_refused() {
     let user = json!({"role": "user", "content": [{"text": "text please"}]});
     let sound = json!({"messages": [user], "inferenceConfig": {"maxTokens": 1}});
     assert!(judged(Form::Converse, &sound).is_ok());
-    for (name, value) in
-        [("model", json!("m")), ("messages", json!([user, user])), ("inferenceConfig", json!({})), ("system", Value::Null)]
-    {
+    for (name, value) in [
+        ("model", json!("m")),
+        ("messages", json!([user, user])),
+        ("inferenceConfig", json!({})),
+        ("system", Value::Null),
+    ] {
         let mut wrong = sound.clone();
         wrong[name] = value;
         assert!(judged(Form::Converse, &wrong).is_err(), "{name}");
