@@ -47,9 +47,14 @@ fn rows(openai: &str, anthropic: &str, ollama: &str, gemini: &str) -> Vec<Row> {
             ["3.3", "16.5"],
             json!({"baseURL": anthropic, "apiKey": "sk-upstream", "model": "claude-sonnet-4-5"}),
         ),
-        row("u-compat", "openai-compatible", ["1.25", "10"], open("gpt-5.1")),
+        row("u-compat", "openai-compatible", ["1.25", "10"], open("gpt-oss-120b")),
         row("u-embed", "openai-compatible", ["0.02", "0"], open("text-embedding-3-small")),
-        row("u-ollama", "ollama", ["0.1", "0.2"], json!({"host": ollama, "apiKey": "sk-upstream", "model": "qwen3:8b"})),
+        row(
+            "u-ollama",
+            "ollama",
+            ["0.1", "0.2"],
+            json!({"host": ollama, "apiKey": "sk-upstream", "model": "qwen3:8b"}),
+        ),
         row(
             "u-gemini",
             "gemini-converse",
@@ -110,7 +115,16 @@ async fn house() -> House {
 async fn works(house: &House, mut command: Command, prefix: &str, path: &str) {
     command
         .args(["--base-url", &format!("{}{path}", house.single), "--key", &house.key, "--poor-key", &house.poor])
-        .args(["--admin", &house.gateway.admin, "--event-prefix", prefix, "--prices", &house.prices.to_string()]);
+        .args([
+            "--admin",
+            &house.gateway.admin,
+            "--admin-pass",
+            BOOT,
+            "--event-prefix",
+            prefix,
+            "--prices",
+            &house.prices.to_string(),
+        ]);
     check(&mut command).await;
     let wrong: Vec<_> = house
         .upstreams
@@ -133,4 +147,25 @@ async fn the_openai_sdk_for_python_talks_to_every_model() {
     let house = house().await;
     works(&house, python("openai-3", "unified_openai.py"), "py3", "/v1").await;
     works(&house, python("openai-1", "unified_openai.py"), "py1", "/v1").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_anthropic_sdk_for_python_talks_to_every_model() {
+    let house = house().await;
+    works(&house, python("anthropic-2", "unified_anthropic.py"), "an2", "").await;
+    works(&house, python("anthropic-0", "unified_anthropic.py"), "an0", "").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_sdks_for_node_talk_to_every_model() {
+    let house = house().await;
+    let mut command = Command::new(node());
+    command.arg(project("tests/sdk/node/unified.mjs")).arg("--modules").arg(tool("node"));
+    works(&house, command, "node", "").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn langchain_talks_to_every_model() {
+    let house = house().await;
+    works(&house, python("langchain", "unified_langchain.py"), "lc", "").await;
 }
