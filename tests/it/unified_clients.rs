@@ -1,7 +1,7 @@
 //! Real clients against the unified API of the running program: one base URL and one key, models of several providers,
 //! each behind its own upstream, all set up by the management API on the listener that serves everything.
 
-use crate::clients::{check, node, project, tool};
+use crate::clients::{aimock, check, node, project, tool};
 use crate::support::{Gateway, Setup};
 use crate::upstream::{Api, Options, Upstream};
 use serde_json::{Value, json};
@@ -168,4 +168,13 @@ async fn both_sdks_for_node_talk_to_every_model() {
 async fn langchain_talks_to_every_model() {
     let house = house().await;
     works(&house, python("langchain", "unified_langchain.py"), "lc", "").await;
+}
+
+/// An upstream that nobody here wrote, in the place of every provider.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_foreign_upstream_understands_every_translation() {
+    let (_aimock, url) = aimock().await;
+    let rows = rows(&url, &url, &url, &url).into_iter().filter(|row| !matches!(row.name, "u-embed" | "u-nova"));
+    let house = house_of(Vec::new(), rows.collect()).await;
+    works(&house, python("langchain", "unified_aimock.py"), "mock", "").await;
 }

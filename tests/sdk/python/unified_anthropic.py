@@ -45,8 +45,7 @@ def message(name, model, stream, tokens=None, **more):
         expect(kinds.count("content_block_start"), kinds.count("content_block_stop"), "blocks begin and end")
     else:
         answer = client().messages.create(**options)
-    named = answer.model if model == CLAUDE else model
-    expect((answer.type, answer.role, answer.model), ("message", "assistant", named), "what it is")
+    expect((answer.type, answer.role, answer.model), ("message", "assistant", model), "what it is")
     expect((answer.usage.input_tokens, answer.usage.output_tokens), tokens, f"{model} {stream} usage")
     return answer
 

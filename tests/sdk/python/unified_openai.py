@@ -45,7 +45,7 @@ def chat(name, model, stream, **more):
     create = client().chat.completions.create
     if not stream:
         answer = create(model=model, extra_headers=headers, **more)
-        expect((answer.object, answer.model), ("chat.completion", answered(model, answer.model)), "object and model")
+        expect((answer.object, answer.model), ("chat.completion", model), "object and model")
         return answer.choices[0].message, answer.choices[0].finish_reason, answer.usage
     chunks = list(
         create(model=model, extra_headers=headers, stream=True, stream_options={"include_usage": True}, **more)
@@ -54,12 +54,8 @@ def chat(name, model, stream, **more):
     expect(chunks[-1].choices, [], "the last chunk has the usage alone")
     expect([chunk for chunk in with_choices if chunk.usage], [], "usage in the last chunk only")
     expect(len({chunk.id for chunk in chunks}), 1, "one id")
+    expect({chunk.model for chunk in chunks}, {model}, "the name that was asked for")
     return gathered(with_choices), with_choices[-1].choices[0].finish_reason, chunks[-1].usage
-
-
-def answered(model, name):
-    """Where bytes pass as they are, the upstream's own name of the model does too."""
-    return name if model == COMPATIBLE else model
 
 
 class Gathered:
