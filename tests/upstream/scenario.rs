@@ -7,7 +7,7 @@ mod sound;
 #[cfg(test)]
 mod tests;
 
-use super::act::{Act, Call, Tokens};
+use super::act::{Act, Call, Fault, Tokens};
 use super::house::Api;
 use super::request::{Body, Head};
 use read::{Part, Talk};
@@ -23,6 +23,7 @@ const PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4n
 const CITIES: [&str; 2] = ["São Paulo", "Oslo"];
 const DEGREES: [&str; 2] = ["22", "-3"];
 const STOP: &str = "END";
+const BEFORE: &str = "Let me look.";
 
 /// The form of a body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,6 +98,9 @@ fn choose(form: Form, talk: &Talk, words: &str) -> Result<Act, String> {
             expect(talk.parts().filter(|part| kept(part)).count() == 1, "the thought of the turn before, signed")?;
             said("It still is.", 60, 6)
         }
+        "careful tools" => careful_tools(form, talk)?,
+        "break" => Act { fault: Some(Fault::Close { after: Some(3) }), ..said("This will not end well", 15, 5) },
+        "overload" => Act { fault: Some(Fault::ErrorFrame { after: 3 }), ..said("This will not end well", 15, 5) },
         "length" => {
             expect(talk.max_tokens == Some(1100), "the client's own most tokens")?;
             Act { finish_reason: Some(length.to_owned()), ..said("This ends in the mid", 13, 8) }
@@ -145,6 +149,24 @@ fn tools(talk: &Talk) -> Result<Act, String> {
     let told = results.iter().zip(DEGREES).all(|(text, degrees)| text.contains(degrees));
     expect(results.len() == 2 && told, "both results, in the order of their calls")?;
     Ok(said("Mild there, cold here.", 90, 9))
+}
+
+/// As above, with a thought and some words before the calls. Who proves thoughts wants this one back with the results.
+fn careful_tools(form: Form, talk: &Talk) -> Result<Act, String> {
+    let act = tools(talk)?;
+    if !act.calls.is_empty() {
+        let thought = Some(THOUGHT.to_owned()).filter(|_| talk.thinks);
+        let reasoning = if talk.thinks { 5 } else { 0 };
+        let tokens = Tokens { reasoning, ..act.tokens.clone() };
+        return Ok(Act { thought, tokens, content: Some(BEFORE.to_owned()), ..act });
+    }
+    let words = talk.parts().any(|part| matches!(part, Part::Text(text) if text == BEFORE));
+    expect(words, "the words before the calls")?;
+    let proven =
+        |part: &Part| matches!(part, Part::Thought(text, Some(proof)) if text == THOUGHT && proof == SIGNATURE);
+    let proves = matches!(form, Form::Messages | Form::Converse);
+    expect(!(proves && talk.thinks) || talk.parts().any(proven), "the thought before the calls, signed")?;
+    Ok(act)
 }
 
 /// JSON, as text or as the call of the tool that must be called.

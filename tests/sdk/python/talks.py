@@ -13,6 +13,7 @@ STILL = "It still is."
 CUT = "This ends in the mid"
 STOPPED = "Up to here "
 STOP = "END"
+BEFORE = "Let me look."
 CITY = {"city": "Oslo", "degrees": -3}
 ARGUMENTS = [{"city": "São Paulo"}, {"city": "Oslo"}]
 RESULTS = ["22 degrees", "-3 degrees"]
@@ -24,6 +25,8 @@ TOKENS = {
     "picture": (300, 5),
     "tools": (50, 20),
     "results": (90, 9),
+    "careful tools": (50, 20),
+    "cache": (20, 3),
     "thought": (30, 12),
     "kept thought": (60, 6),
     "length": (13, 8),

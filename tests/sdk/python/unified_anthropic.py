@@ -101,6 +101,48 @@ def tools():
 
 
 @case
+def careful_tools():
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    for model, stream in each(MAIN):
+        asked = message("careful tools", model, stream, tools=[TOOL], thinking=thinking)
+        expect([block.type for block in asked.content], ["thinking", "text", "tool_use", "tool_use"], f"{model} {stream}")
+        calls = asked.content[2:]
+        results = [
+            {"type": "tool_result", "tool_use_id": call.id, "content": [{"type": "text", "text": told}]}
+            for call, told in zip(calls, RESULTS)
+        ]
+        talk = [asks("careful tools"), {"role": "assistant", "content": asked.content}, {"role": "user", "content": results}]
+        options = {"messages": talk, "tools": [TOOL], "thinking": thinking, "tokens": TOKENS["results"]}
+        expect(said(message("careful tools", model, stream, **options)), SUMMARY, f"{model} {stream}")
+
+
+@case
+def cache():
+    for model, stream in each(MAIN):
+        # What OpenAI counts among the input, Anthropic counts beside it.
+        fresh, cached = (12, 8) if model == COMPATIBLE else (20, 100)
+        headers = BILLS.headers("cache", model, (fresh + cached, 3))
+        options = {"max_tokens": 2048, "messages": [asks("cache")], "model": model, "extra_headers": headers}
+        if stream:
+            with client().messages.stream(**options) as events:
+                usage = events.get_final_message().usage
+        else:
+            usage = client().messages.create(**options).usage
+        have = (usage.input_tokens, usage.cache_read_input_tokens, usage.output_tokens)
+        expect(have, (fresh, cached, 3), f"{model} {stream}")
+
+
+@case
+def broken_streams():
+    for model in ALL:
+        for words in ("break", "overload"):
+            stream = client().messages.create(model=model, max_tokens=100, messages=[asks(words)], stream=True)
+            error = raised(Exception, lambda: list(stream))
+            known = anthropic.APIError if words == "overload" else Exception
+            expect_true(isinstance(error, known), f"{model} {words}: {error!r}")
+
+
+@case
 def thought():
     thinking = {"type": "enabled", "budget_tokens": 1024}
     for model, stream in each(ALL):

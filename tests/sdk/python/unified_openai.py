@@ -13,7 +13,7 @@ from openai import OpenAI
 
 from harness import Bills, Mismatch, arguments, expect, expect_true, run
 from talks import (
-    ALL, ARGUMENTS, CITY, CLAUDE, COMPATIBLE, CONVERSE, CUT, EMBEDDINGS, HELLO, MAIN, NOVA, PICTURE, RESULTS, SCHEMA, SEEN,
+    ALL, ARGUMENTS, BEFORE, CITY, CLAUDE, COMPATIBLE, CONVERSE, CUT, EMBEDDINGS, HELLO, MAIN, NOVA, PICTURE, RESULTS, SCHEMA, SEEN,
     STOP, STOPPED, SUMMARY, THOUGHT, THOUGHTFUL, TOKENS, asks, each,
 )
 
@@ -121,6 +121,50 @@ def chat_tools():
         message, reason, usage = chat("tools", model, stream, messages=talk, tools=[TOOL])
         expect((message.content, reason), (SUMMARY, "stop"), f"{model} {stream}")
         used(usage, "results")
+
+
+@case
+def chat_careful_tools():
+    # This form has no place for the proof of a thought: the model is asked to go on without thinking.
+    for model, stream in each(MAIN):
+        message, _, _ = chat("careful tools", model, stream, tools=[TOOL], reasoning_effort="low")
+        expect((message.reasoning_content, message.content), (THOUGHT, BEFORE), f"{model} {stream}")
+        calls = message.tool_calls
+        made = [{"id": call.id, "type": "function", "function": call.function.model_dump()} for call in calls]
+        results = [{"role": "tool", "tool_call_id": call.id, "content": text} for call, text in zip(calls, RESULTS)]
+        talk = [asks("careful tools"), {"role": "assistant", "content": message.content, "tool_calls": made}, *results]
+        last = chat("careful tools", model, stream, messages=talk, tools=[TOOL], reasoning_effort="low")
+        expect(last[0].content, SUMMARY, f"{model} {stream}")
+
+
+@case
+def chat_cache():
+    for model, stream in each(MAIN):
+        cached = 8 if model == COMPATIBLE else 100
+        whole = 20 if model == COMPATIBLE else 120
+        headers = BILLS.headers("chat-cache", model, (whole, 3))
+        options = {"model": model, "messages": [asks("cache")], "extra_headers": headers}
+        if stream:
+            options |= {"stream": True, "stream_options": {"include_usage": True}}
+            usage = list(client().chat.completions.create(**options))[-1].usage
+        else:
+            usage = client().chat.completions.create(**options).usage
+        have = (usage.prompt_tokens, usage.prompt_tokens_details.cached_tokens, usage.completion_tokens)
+        expect(have, (whole, cached, 3), f"{model} {stream}")
+
+
+@case
+def broken_streams():
+    for model in ALL:
+        for words in ("break", "overload"):
+            messages = [asks(words)]
+            stream = client().chat.completions.create(model=model, messages=messages, stream=True)
+            error = raised(Exception, lambda: list(stream))
+            known = (openai.APIError,) if words == "overload" else (openai.APIError, Exception)
+            expect_true(isinstance(error, known), f"{model} {words}: {error!r}")
+    for model in MAIN:
+        events = list(client().responses.create(model=model, input=[asks("overload")], stream=True))
+        expect(events[-1].type in ("response.failed", "error"), True, f"{model}: {events[-1].type}")
 
 
 @case
@@ -243,6 +287,19 @@ def responses_tools():
         expect(answer.output_text, SUMMARY, f"{model} {stream}")
 
 
+def respond_carefully(model, stream, asked):
+    """Thought, words and calls go back as they came, with the results."""
+    tool = {"type": "function", "name": "weather", "parameters": SCHEMA, "strict": False}
+    answer = respond("careful tools", model, stream, tools=[tool], **asked)
+    calls = [item for item in answer.output if item.type == "function_call"]
+    expect((answer.output_text, len(calls)), (BEFORE, 2), f"{model} {stream}")
+    results = [
+        {"type": "function_call_output", "call_id": call.call_id, "output": text} for call, text in zip(calls, RESULTS)
+    ]
+    talk = [asks("careful tools"), *answer.output, *results]
+    return respond("careful tools", model, stream, input=talk, tools=[tool], **asked).output_text
+
+
 @case
 def responses_thought():
     for model, stream in each(MAIN):
@@ -251,6 +308,8 @@ def responses_thought():
         thoughts = [item for item in answer.output if item.type == "reasoning"]
         expect([part.text for item in thoughts for part in item.summary], [THOUGHT], f"{model} {stream}")
         expect(answer.output_text, THOUGHTFUL, f"{model} {stream}")
+        talk = respond_carefully(model, stream, asked)
+        expect(talk, SUMMARY, f"{model} {stream}")
         if model == COMPATIBLE:
             continue
         # The proof of the thought travels in what only the gateway reads.

@@ -171,6 +171,7 @@ impl Ask<'_> {
 
     fn conversation(&self) -> Value {
         let mut content = self.thoughts();
+        content.extend(text::before_calls(self.act).map(|text| json!({ "text": text })));
         content.extend(match &*self.act.calls {
             [] => vec![json!({"text": text::whole(self.act)})],
             calls => calls
@@ -218,7 +219,14 @@ impl Ask<'_> {
             }
             events.push(event("contentBlockStop", &json!({"contentBlockIndex": first})));
         }
+        if let Some(text) = text::before_calls(self.act) {
+            let delta = json!({"contentBlockIndex": first, "delta": {"text": text}});
+            events.push(event("contentBlockDelta", &delta));
+            events.push(event("contentBlockStop", &json!({"contentBlockIndex": first})));
+            first += 1;
+        }
         for (at, call) in self.act.calls.iter().enumerate() {
+            let at = first + at;
             let start = json!({"contentBlockIndex": at, "start": {"toolUse": {"toolUseId": format!("tooluse_{at}"), "name": call.name}}});
             events.push(event("contentBlockStart", &start));
             let characters: Vec<char> = call.arguments.chars().collect();

@@ -152,6 +152,12 @@ fn thinking(asked: &Value, limits: &Value, talk: &Talk) -> Result<(), String> {
     if limits["temperature"].as_f64().is_some_and(|temperature| temperature < 1.0) || !limits["top_k"].is_null() {
         return Err("temperature may only be set to 1 when thinking is enabled".to_owned());
     }
+    let last = talk.turns.iter().rfind(|turn| turn.role == "model");
+    let calls = |turn: &Turn| turn.parts.iter().any(|part| matches!(part, Part::Call { .. }));
+    let thinks = |turn: &Turn| matches!(turn.parts.first(), Some(Part::Thought(_, Some(_))));
+    if last.is_some_and(|turn| calls(turn) && !thinks(turn)) {
+        return Err("Expected `thinking`, but found `tool_use`: a turn with calls begins with its thought".to_owned());
+    }
     if talk.forced.is_some() {
         return Err("Thinking may not be enabled when tool_choice forces tool use.".to_owned());
     }

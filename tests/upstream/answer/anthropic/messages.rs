@@ -56,9 +56,9 @@ fn blocks(ask: &Ask<'_>) -> Vec<Value> {
     if ask.act.tokens.reasoning > 0 {
         blocks.push(json!({"type": "thinking", "thinking": "A thought.", "signature": "c2ln"}));
     }
-    if ask.act.calls.is_empty() {
-        blocks.push(json!({"type": "text", "text": text::whole(ask.act), "citations": null}));
-    }
+    let said =
+        if ask.act.calls.is_empty() { Some(text::whole(ask.act)) } else { text::before_calls(ask.act).map(Into::into) };
+    blocks.extend(said.map(|text| json!({"type": "text", "text": text, "citations": null})));
     for (at, call) in ask.act.calls.iter().enumerate() {
         let input = serde_json::from_str(&call.arguments).unwrap_or_else(|_| json!({}));
         let mut block = tool_use(ask, at, call);
@@ -141,6 +141,10 @@ fn stream(ask: &Ask<'_>) -> Pieces {
     if ask.act.calls.is_empty() {
         let deltas = text::pieces(ask.act).into_iter().map(|text| json!({"type": "text_delta", "text": text}));
         block(json!({"type": "text", "text": "", "citations": null}), deltas.collect(), &mut send);
+    }
+    if let Some(text) = text::before_calls(ask.act) {
+        let deltas = vec![json!({"type": "text_delta", "text": text})];
+        block(json!({"type": "text", "text": "", "citations": null}), deltas, &mut send);
     }
     for (at, call) in ask.act.calls.iter().enumerate() {
         let characters: Vec<char> = call.arguments.chars().collect();
