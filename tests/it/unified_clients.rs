@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 const BOOT: &str = "br_boot-key-of-this-test";
-/// The part of each secret that no upstream may see.
-const OURS: &str = "br_";
+/// Begins the secret of every key; no upstream may see it.
+const OURS: &str = "br-";
 
 struct House {
     gateway: Gateway,
@@ -177,4 +177,61 @@ async fn a_foreign_upstream_understands_every_translation() {
     let rows = rows(&url, &url, &url, &url).into_iter().filter(|row| !matches!(row.name, "u-embed" | "u-nova"));
     let house = house_of(Vec::new(), rows.collect()).await;
     works(&house, python("langchain", "unified_aimock.py"), "mock", "").await;
+}
+
+/// Fenced blocks of a section of the README, in order, by language.
+fn snippets(section: &str) -> Vec<(String, String)> {
+    let readme = std::fs::read_to_string(project("README.md")).unwrap();
+    let (_, rest) = readme.split_once(&format!("\n## {section}\n")).expect("the section");
+    let body = rest.split("\n## ").next().unwrap();
+    let fenced = body.split("```").skip(1).step_by(2).map(|block| block.split_once('\n').unwrap());
+    fenced.map(|(language, code)| (language.to_owned(), code.to_owned())).collect()
+}
+
+async fn output(command: &mut Command) -> String {
+    let output = command.output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_readme_shows_works_as_it_is_written() {
+    let upstream = upstream(Api::Anthropic).await;
+    let gateway = Setup::default()
+        .env("ADMIN_API_KEY", BOOT)
+        .env("TOLLGATE_SINGLE_LISTEN", "127.0.0.1:0")
+        .env("TOLLGATE_PROVIDERS_ANTHROPIC_BASE_URL", &upstream.url())
+        .start_at("http://127.0.0.1:9")
+        .await;
+    let single = gateway.listener("single").await;
+    let blocks = snippets("One API for every model");
+    let languages: Vec<&str> = blocks.iter().map(|(language, _)| language.as_str()).collect();
+    assert_eq!(languages, ["sh", "python", "python", "python", "js"]);
+    let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(tool("node/node_modules"), dir.path().join("node_modules")).unwrap();
+    let mut key = String::new();
+    for (language, code) in blocks {
+        let code = code.replace("localhost:8866", &single);
+        let said = match language.as_str() {
+            "sh" => {
+                let mut shell = Command::new("sh");
+                shell.env("ADMIN_API_KEY", BOOT).env("ANTHROPIC_API_KEY", "sk-upstream");
+                let told = output(shell.args(["-c", &format!("{code}\necho; echo \"key $KEY\"")])).await;
+                key = told.lines().last().unwrap().strip_prefix("key ").unwrap().to_owned();
+                assert!(key.starts_with(OURS), "{told}");
+                continue;
+            }
+            "python" => {
+                let code = format!("KEY = '{key}'\n{code}");
+                output(Command::new(tool("langchain/bin/python")).args(["-c", &code])).await
+            }
+            _ => {
+                let file = dir.path().join("snippet.mjs");
+                std::fs::write(&file, format!("const KEY = '{key}';\n{code}")).unwrap();
+                output(Command::new(node()).arg(&file)).await
+            }
+        };
+        let answers = said.matches("Hello! How can I help you today?").count();
+        assert_eq!(answers, code.matches("print(").count().max(code.matches("console.log(").count()), "{code}: {said}");
+    }
 }

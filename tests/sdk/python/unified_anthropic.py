@@ -193,6 +193,13 @@ def schema():
         expect((json.loads(said(answer)), answer.stop_reason), (CITY, "end_turn"), f"{model} {stream}")
 
 
+@case
+def models():
+    names = [model.id for model in client().models.list()]
+    expect(sorted(set(ALL) - set(names)), [], "granted models are listed")
+    expect(client().models.retrieve(CLAUDE).id, CLAUDE, "one model")
+
+
 def raised(kind, make):
     try:
         make()

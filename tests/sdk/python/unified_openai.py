@@ -6,6 +6,7 @@ Usage: unified_openai.py --base-url URL/v1 --key KEY --poor-key KEY --admin URL 
 
 import functools
 import json
+from decimal import Decimal
 
 import openai
 import pydantic
@@ -347,6 +348,35 @@ def embeddings():
     expect(answer.usage.prompt_tokens, 8, "usage")
     error = raised(openai.BadRequestError, lambda: client().embeddings.create(model=CONVERSE, input="a"))
     expect_true("does not serve embeddings" in error.message, error.message)
+
+
+@case
+def headers():
+    more = {"seed": 7, "frequency_penalty": 0.5, "temperature": 0.3}
+    for model, dropped in ((CONVERSE, "frequency_penalty,seed"), (CLAUDE, "frequency_penalty,seed"), (COMPATIBLE, None)):
+        headers = BILLS.headers("headers", model, TOKENS["text"])
+        create = client().chat.completions.with_raw_response.create
+        raw = create(model=model, messages=[asks("text")], extra_headers=headers, **more)
+        expect(raw.parse().choices[0].message.content, HELLO, model)
+        told = raw.headers.get("x-tollgate-dropped-params")
+        expect(told and ",".join(sorted(told.replace(" ", "").split(","))), dropped, f"{model} dropped")
+        cost = sum(Decimal(price) * count for price, count in zip(ARGS.prices[model], TOKENS["text"])) / 1_000_000
+        expect(Decimal(raw.headers["x-tollgate-cost-usd"]), cost, f"{model} cost")
+        expect_true(raw.headers["x-tollgate-model"], "who really answered")
+
+
+@case
+def instructions():
+    for model in MAIN:
+        answer = client().responses.create(
+            model=model, input="text please", instructions="Be short.", store=False, temperature=0.2,
+            extra_headers=BILLS.headers("instructions", model, TOKENS["text"]),
+        )
+        expect((answer.output_text, answer.instructions, answer.temperature), (HELLO, "Be short.", 0.2), model)
+        messages = [{"role": "developer", "content": "Be short."}, asks("text")]
+        headers = BILLS.headers("developer", model, TOKENS["text"])
+        answer = client().chat.completions.create(model=model, messages=messages, extra_headers=headers)
+        expect(answer.choices[0].message.content, HELLO, model)
 
 
 @case

@@ -68,6 +68,7 @@ fn known(form: Form) -> &'static [&'static str] {
             "stream_options",
             "user",
             "seed",
+            "frequency_penalty",
         ],
         Form::Completions => {
             &["model", "prompt", "max_tokens", "temperature", "top_p", "stop", "n", "stream", "stream_options"]
