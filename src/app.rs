@@ -408,7 +408,7 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
         anonymous_refusals_per_minute: config.events.anonymous_refusals_per_minute,
         base_urls: base_urls.collect(),
         deny_targets: config.security.deny_targets.clone(),
-        boot_keys: SharedSecrets::new([config.admin.api_key.clone()]),
+        boot_keys: SharedSecrets::new([config.admin.pass.clone(), config.admin.api_key.clone()]),
         aws_region: config.unified.aws_region.as_str().to_owned(),
         keep_alive: config.unified.keep_alive,
         refuse_unsupported: config.unified.unsupported_params == UnsupportedParams::Refuse,

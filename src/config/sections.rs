@@ -33,7 +33,7 @@ section! {
         /// The longest silence of an upstream that is answering.
         idle_timeout: Duration = "600s";
         /// Largest body of a JSON request.
-        body_limit: ByteSize = "32MiB";
+        body_limit: ByteSize = "32MiB", also "MAX_BODY_BYTES";
         /// Largest body of an upload (files, audio, images).
         upload_limit: ByteSize = "512MiB";
         /// All request bodies in memory together; beyond it new requests are answered 503.

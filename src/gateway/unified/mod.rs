@@ -42,6 +42,9 @@ use http::header::CONTENT_ENCODING;
 use pingora::proxy::Session;
 use std::sync::Arc;
 
+/// Bodies from here on are translated aside, bytes.
+const LONG_BODY: usize = 512 * 1024;
+
 /// The key that called, or the secret that only makes the first key.
 enum Caller {
     Key(Arc<Key>),
@@ -131,11 +134,14 @@ async fn call(
     };
     let who = Who { model: &name, ..who };
     let snapshot = g.ports.snapshot.load_full();
-    let resolved = resolve::resolve(&snapshot, &g.ports.pricing, key, &name, arrival.now);
-    let composed = resolved.and_then(|resolved| {
-        let headers = &session.req_header().headers;
+    let resolved = resolve::resolve(&snapshot, &g.ports.pricing, key, &name, &arrival);
+    let headers = &session.req_header().headers;
+    let compose = || {
+        let resolved = resolved?;
         compose::compose(g, &snapshot, &arrival, &surface, headers, (&name, &resolved), &body.bytes)
-    });
+    };
+    // A long conversation takes milliseconds to write anew: others on this thread go on elsewhere meanwhile.
+    let composed = if body.bytes.len() > LONG_BODY { tokio::task::block_in_place(compose) } else { compose() };
     let composed = match composed {
         Ok(composed) => composed,
         Err(error) => return refuse(g, session, &arrival, who, error.into()).await,
