@@ -89,6 +89,7 @@ fn cut(text: &str, limit: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     fn with(name: &'static str, value: &[u8]) -> HeaderMap {
         let mut headers = HeaderMap::new();
