@@ -7,7 +7,6 @@ pub(super) mod answer;
 pub(super) mod body;
 pub(super) mod caller;
 mod decimal;
-mod open;
 pub(super) mod path;
 pub(super) mod query;
 pub(super) mod shape;
@@ -22,7 +21,6 @@ use axum::response::{IntoResponse, Response};
 /// Endpoints of this face alone, ready to be served beside something else. Every other path is 404.
 pub(super) fn router(state: AdminState) -> axum::Router {
     let endpoints = axum::Router::new()
-        .merge(open::routes())
         .merge(keys::management())
         .merge(models::management())
         .merge(groups::management())

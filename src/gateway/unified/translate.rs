@@ -298,10 +298,6 @@ impl ResponseMeter for Translated {
             kept.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         let media = if self.is_stream() { chat::stream_type(self.how.client) } else { "application/json" };
-        // Clients wait as long as they are told; an upstream that throttles does not always tell.
-        if matches!(self.mode, Mode::Failed { status: 429, .. }) && !kept.contains_key(RETRY_AFTER) {
-            kept.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
         kept.insert(CONTENT_TYPE, HeaderValue::from_static(media));
         if self.is_stream() {
             kept.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
