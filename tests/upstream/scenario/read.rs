@@ -1,4 +1,5 @@
 //! A request of any API in one shape.
+#![allow(clippy::indexing_slicing, reason = "members of JSON values: one that is missing is null")]
 
 use super::Form;
 use serde_json::Value;
@@ -59,8 +60,8 @@ impl Talk {
 
     /// The last text of the user.
     pub(super) fn last_words(&self) -> Option<&str> {
-        let texts = self.turns.iter().filter(|turn| turn.role == "user").flat_map(|turn| &turn.parts);
-        texts.filter_map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None }).last()
+        let mut parts = self.turns.iter().filter(|turn| turn.role == "user").flat_map(|turn| &turn.parts).rev();
+        parts.find_map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None })
     }
 }
 

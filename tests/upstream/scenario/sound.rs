@@ -1,5 +1,6 @@
 //! What every API demands of a conversation, each in its own words: known members only, turns in order, results for
 //! calls.
+#![allow(clippy::indexing_slicing, reason = "members of JSON values: one that is missing is null")]
 
 use super::Form;
 use super::read::{Part, Talk, Turn};
