@@ -3,7 +3,7 @@
 use super::block::{Block, CitationsContent, Cited, ReasoningContent, TextOf, ToolUse};
 use crate::wire::chat::answer::{Answer, Stop, Tokens};
 use crate::wire::chat::request::{Citation, Part, ToolCall};
-use crate::wire::chat::{Asked, Unreadable, tool_id};
+use crate::wire::chat::{Asked, Unreadable, parsed, tool_id};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use std::borrow::Cow;
@@ -37,6 +37,7 @@ struct Message {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Content {
+    #[serde(default, deserialize_with = "parsed::lossy")]
     text: Option<String>,
     tool_use: Option<Called>,
     reasoning_content: Option<Reasoned>,
@@ -60,6 +61,7 @@ struct Reasoned {
 
 #[derive(Deserialize)]
 struct ReasonedText {
+    #[serde(default, deserialize_with = "parsed::lossy")]
     text: Option<String>,
     signature: Option<String>,
 }
@@ -72,6 +74,7 @@ struct Cites {
 
 #[derive(Deserialize)]
 struct Said {
+    #[serde(default, deserialize_with = "parsed::lossy")]
     text: Option<String>,
 }
 
@@ -234,6 +237,7 @@ fn part(content: Content) -> Option<Part> {
     let reasoned = content.reasoning_content?;
     match (reasoned.reasoning_text, reasoned.redacted_content) {
         (Some(ReasonedText { text, signature }), _) => {
+            let signature = signature.filter(|signature| !signature.is_empty());
             Some(Part::Thinking { text: text.unwrap_or_default(), signature })
         }
         (None, redacted) => redacted.map(Part::RedactedThinking),
@@ -280,7 +284,7 @@ fn block(part: &Part) -> Option<Block<'_>> {
         Part::Text { text, .. } if text.is_empty() => return None,
         Part::Text { text, .. } => Block::Text(Cow::Borrowed(text)),
         Part::ToolCall(call) => {
-            Block::ToolUse(ToolUse { tool_use_id: tool_id::safe(&call.id), name: &call.name, input: input(call)? })
+            Block::ToolUse(ToolUse { tool_use_id: tool_id::told(&call.id), name: &call.name, input: input(call)? })
         }
         Part::Thinking { text, signature } => {
             Block::ReasoningContent(ReasoningContent::ReasoningText { text, signature: signature.as_deref() })

@@ -2,8 +2,8 @@
 
 use super::answer::{Found, ModelFields, Usage, stop_of};
 use super::failure;
-use crate::wire::chat::StreamReader;
 use crate::wire::chat::answer::{Event, Failure, FailureKind, Tokens};
+use crate::wire::chat::{StreamReader, parsed};
 use crate::wire::event_stream::{Framer, Message};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -36,6 +36,7 @@ struct Called {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Delta {
+    #[serde(default, deserialize_with = "parsed::lossy")]
     text: Option<String>,
     tool_use: Option<Arguments>,
     reasoning_content: Option<Reasoned>,
@@ -44,12 +45,14 @@ struct Delta {
 
 #[derive(Deserialize)]
 struct Arguments {
+    #[serde(default, deserialize_with = "parsed::lossy")]
     input: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Reasoned {
+    #[serde(default, deserialize_with = "parsed::lossy")]
     text: Option<String>,
     signature: Option<String>,
     redacted_content: Option<String>,
