@@ -25,6 +25,7 @@ mod media;
 mod outage;
 mod support;
 mod unified;
+mod unified_clients;
 #[path = "../upstream/mod.rs"]
 mod upstream;
 mod walk;

@@ -24,6 +24,10 @@ pub struct Act {
     /// Number of content pieces in a stream.
     pub chunks: Option<usize>,
     pub finish_reason: Option<String>,
+    /// What ended the answer, where the API tells it.
+    pub stop_sequence: Option<String>,
+    /// What the model thinks before it answers.
+    pub thought: Option<String>,
     pub calls: Vec<Call>,
     pub tokens: Tokens,
     /// The usage object, verbatim, in place of the one made from `tokens`.
