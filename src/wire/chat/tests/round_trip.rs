@@ -58,7 +58,7 @@ fn paper(words: Words) -> impl Strategy<Value = Part> {
     (source, mark(words)).prop_map(|(source, cache)| Part::Document { name: Some("report".into()), source, cache })
 }
 
-/// What the user says. One document at most: where two have one name, one of them is renamed.
+/// What the user says.
 fn asked(words: Words) -> impl Strategy<Value = Vec<Part>> {
     let others = prop::collection::vec(prop_oneof![said(words), picture(words)], 0..3);
     (prop::option::of(paper(words)), others, said(words)).prop_map(|(paper, mut others, last)| {
@@ -133,6 +133,12 @@ fn request(words: Words) -> impl Strategy<Value = Request> {
             say(Role::Assistant, vec![answer]);
         }
         say(Role::User, last);
+        // Where two documents have one name, one of them is renamed.
+        for (nth, part) in messages.iter_mut().flat_map(|message: &mut Message| &mut message.parts).enumerate() {
+            if let Part::Document { name, .. } = part {
+                *name = Some(format!("report {nth}"));
+            }
+        }
         let temperature = heat.map(|quarters| f64::from(quarters) / 4.0);
         Request { system, messages, tools, tool_choice, max_tokens: Some(max), temperature, stop, ..Request::default() }
     })
