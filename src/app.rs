@@ -399,6 +399,7 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
         log_body_limit: config.events.log_body_limit.as_usize(),
         max_in_flight: proxy.max_requests as u64,
         cors: proxy.cors,
+        origins: config.management.cors_allow_origins.clone(),
         remove_user_agent: proxy.remove_user_agent,
         budget_mode: config.limits.budget_mode,
         billing_zone: config.limits.billing_timezone.clone(),

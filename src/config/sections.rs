@@ -5,7 +5,7 @@ use super::declare::{Key, Section, section};
 use super::reader::Reader;
 use super::value::{ByteSize, Durability, Region, Unpriced, UnsupportedParams, Value};
 use super::{Config, Providers};
-use crate::admin::Origins;
+use crate::auth::origins::Origins;
 use crate::domain::{BillingZone, BudgetMode, Network, Secret};
 use crate::telemetry::{LogFormat, LogLevel};
 use std::collections::BTreeMap;
@@ -103,9 +103,9 @@ section! {
 }
 
 section! {
-    /// The management API, of the admin listener.
+    /// The management API.
     Management {
-        /// Origins of web pages that may call it, separated by commas. Keys are asked for in any case.
+        /// Origins of web pages that may call it and the unified API, separated by commas. Keys are asked for in any case.
         cors_allow_origins: Origins = "*", also "CORS_ALLOW_ORIGINS";
     }
 }

@@ -4,6 +4,7 @@ use super::Gateway;
 use super::admit::{self, Admitted, Planned, Wishes};
 use super::answer::{answer, send, send_error};
 use super::arrival::{self, Arrival};
+use super::cross_origin;
 use super::face::{Beside, answer_beside};
 use super::forward::{self, Answer, Fault, Patience, Payload};
 use super::headers::{self, Stamp};
@@ -15,11 +16,12 @@ use super::relay::{self, Delivered, Delivery, Start, Unsent};
 use super::settle::{self, Booked, Outcome};
 use super::socket;
 use super::space::{self, Space};
-use super::unified::{self, Around, Attempts, Why};
+use super::unified::{self, Around, Attempts, UnifiedError, Why};
 use crate::auth::{credential, digest};
 use crate::domain::{EventFlag, Key, Setting};
 use crate::ledger::Booking;
 use crate::metering::Price;
+use crate::providers::backend::Misconfigured;
 use crate::providers::{
     self, Billing, Call, Dialect, Ending, Endpoint, Handle, IncompleteSetting, Prepare, Provider, Reading, Socket,
     Unsigned, UploadReader,
@@ -37,8 +39,7 @@ use tokio::time::Instant;
 /// `Err` only when the connection must be cut.
 pub(super) async fn walk(g: &Gateway, beside: Option<&dyn Beside>, session: &mut Session) -> pingora::Result<()> {
     let arrival = Arrival::new(g, session.req_header());
-    if g.settings.cors && arrival.method == http::Method::OPTIONS && arrival.allow_origin.is_some() {
-        let head = headers::preflight(session.req_header())?;
+    if let Some(head) = cross_origin::preflight(g, beside.is_some(), &arrival.path, session.req_header())? {
         return send(session, head, Bytes::new()).await;
     }
     match space::of(&arrival.method, &arrival.path, &g.ports.snapshot) {
@@ -356,7 +357,15 @@ impl<'a> Serving<'a> {
             body: self.request,
             ambient: ambient.as_deref(),
         });
-        let incomplete = |bad: IncompleteSetting| Halt::Refused(GatewayError::IncompleteSetting(bad.entry));
+        let is_unified = self.client.is_some();
+        let incomplete = |bad: IncompleteSetting| {
+            Halt::Refused(if is_unified {
+                tracing::warn!(entry = bad.entry, "what serves this model cannot be used");
+                UnifiedError::Misconfigured(Misconfigured::Provider.to_string()).into()
+            } else {
+                GatewayError::IncompleteSetting(bad.entry)
+            })
+        };
         let outbound = prepared.map_err(incomplete)?;
         let configured = g.settings.base_urls.get(planned.provider.name()).map(|url| &**url);
         let base_url = match (&outbound.base_url, configured, &outbound.public_url) {
@@ -418,7 +427,7 @@ impl<'a> Serving<'a> {
     pub(super) fn stamp(&self) -> Stamp {
         Stamp {
             request_id: self.arrival.request_id.clone(),
-            allow_origin: self.arrival.allow_origin.clone(),
+            allowed: self.arrival.allowed.clone(),
             event_id: Some(self.arrival.event_id),
             provider: Some(self.planned.provider.name().into()),
             model: Some(self.planned.call.model.clone()),

@@ -24,6 +24,8 @@ mod management;
 mod media;
 mod outage;
 mod support;
+mod unified;
+mod unified_clients;
 #[path = "../upstream/mod.rs"]
 mod upstream;
 mod walk;

@@ -13,7 +13,14 @@ use std::borrow::Cow;
 struct Body {
     output: Output,
     stop_reason: Option<String>,
+    additional_model_response_fields: Option<ModelFields>,
     usage: Option<Usage>,
+}
+
+/// What Claude tells beside the service's own members, to who asked for it.
+#[derive(Deserialize)]
+pub(super) struct ModelFields {
+    pub(super) stop_sequence: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -207,6 +214,7 @@ pub(in crate::wire::chat) fn read_answer(body: &[u8]) -> Result<Answer, Unreadab
     Ok(Answer {
         parts: content.into_iter().filter_map(part).collect(),
         stop: body.stop_reason.as_deref().map(stop_of).unwrap_or_default(),
+        stop_sequence: body.additional_model_response_fields.and_then(|fields| fields.stop_sequence),
         tokens: body.usage.map(Tokens::from).unwrap_or_default(),
         ..Answer::default()
     })

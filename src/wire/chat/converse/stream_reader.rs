@@ -1,6 +1,6 @@
 //! A streamed answer of Bedrock as it comes. One message is held at most; what follows the last word is not read.
 
-use super::answer::{Found, Usage, stop_of};
+use super::answer::{Found, ModelFields, Usage, stop_of};
 use super::failure;
 use crate::wire::chat::answer::{Event, Failure, FailureKind, Tokens};
 use crate::wire::chat::{StreamReader, parsed};
@@ -16,6 +16,7 @@ struct Payload {
     start: Option<Start>,
     delta: Option<Delta>,
     stop_reason: Option<String>,
+    additional_model_response_fields: Option<ModelFields>,
     usage: Option<Usage>,
 }
 
@@ -146,7 +147,8 @@ impl State {
             "messageStop" => {
                 self.close(out);
                 let stop = payload.stop_reason.as_deref().map(stop_of).unwrap_or_default();
-                out.push(Event::Stop { stop, sequence: None });
+                let sequence = payload.additional_model_response_fields.and_then(|fields| fields.stop_sequence);
+                out.push(Event::Stop { stop, sequence });
                 self.stopped = true;
                 if self.counted {
                     self.finish(out);

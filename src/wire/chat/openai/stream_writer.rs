@@ -56,6 +56,14 @@ struct Chunk<'a> {
     usage: Option<Option<usage::Usage>>,
 }
 
+/// The chunk that says that nothing more will come.
+#[derive(Serialize, Debug)]
+struct Failed<'a> {
+    #[serde(flatten)]
+    chunk: Chunk<'a>,
+    error: serde_json::Value,
+}
+
 #[derive(Serialize, Debug)]
 struct Choice<'a> {
     index: u8,
@@ -270,7 +278,9 @@ impl Writer {
     }
 
     fn fail(&mut self, failure: &Failure, out: &mut Vec<u8>) {
-        event(&serde_json::json!({ "error": openai_error(failure) }), out);
+        // Whoever looks for the error finds it; whoever looks at choices only finds one, and a reason why it ended.
+        let choice = Choice { index: 0, delta: Delta::default(), logprobs: (), finish_reason: Some("error") };
+        event(&Failed { chunk: self.made_of(&[choice], None), error: openai_error(failure) }, out);
         self.done(out);
     }
 
@@ -280,15 +290,18 @@ impl Writer {
     }
 
     fn chunk(&self, choices: &[Choice<'_>], usage: Option<usage::Usage>, out: &mut Vec<u8>) {
-        let chunk = Chunk {
+        event(&self.made_of(choices, usage), out);
+    }
+
+    fn made_of<'a>(&'a self, choices: &'a [Choice<'a>], usage: Option<usage::Usage>) -> Chunk<'a> {
+        Chunk {
             id: &self.id,
             object: "chat.completion.chunk",
             created: self.asked.created,
             model: &self.asked.model,
             choices,
             usage: self.asked.wants_usage.then_some(usage),
-        };
-        event(&chunk, out);
+        }
     }
 }
 
