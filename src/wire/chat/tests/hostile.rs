@@ -32,8 +32,8 @@ fn a_member_that_comes_twice_is_refused() {
             assert!(read_request(format, body.as_bytes()).is_err(), "{format:?} {twice}");
         }
         for name in ["\"model\":", "\"messages\":", "\"role\":", "\"text\":", "\"max_tokens\":"] {
-            let Some(at) = good.find(name) else { continue };
-            let body = format!("{}{name}null,{}", &good[..at], &good[at..]);
+            let Some((before, after)) = good.split_once(name) else { continue };
+            let body = format!("{before}{name}null,{name}{after}");
             assert!(read_request(format, body.as_bytes()).is_err(), "{format:?} {name}");
         }
     }
@@ -155,7 +155,10 @@ fn an_empty_signature_is_none() {
     let thought = json!({"reasoningContent": {"reasoningText": {"text": "hm", "signature": ""}}});
     let unsigned = Part::Thinking { text: "hm".into(), signature: None };
     let asked = json!({"messages": [{"role": "assistant", "content": [thought]}]}).to_string();
-    assert_eq!(read_request(Format::Converse, asked.as_bytes()).unwrap().messages[0].parts, [unsigned.clone()]);
+    assert_eq!(
+        read_request(Format::Converse, asked.as_bytes()).unwrap().messages[0].parts,
+        std::slice::from_ref(&unsigned)
+    );
     let answer = json!({"output": {"message": {"content": [thought]}}}).to_string();
     assert_eq!(read_answer(Format::Converse, answer.as_bytes()).unwrap().parts, [unsigned]);
 }

@@ -120,8 +120,12 @@ fn request(words: Words) -> impl Strategy<Value = Request> {
     let system = prop::collection::vec(instruction, 0..=if words.full { 3 } else { 1 });
     let parts = (prop::collection::vec(turn, 0..3), asked(words), system);
     let tools = (prop::collection::vec(tool(words), 1..3), choice);
-    let numbers = (1_u64..9000, prop::option::of(0..=4_u32), prop::collection::vec("[a-z]{1,5}", 0..3));
-    (parts, tools, numbers).prop_map(|((turns, last, system), (tools, tool_choice), (max, heat, stop))| {
+    let numbers = (
+        1_u64..9000,
+        prop::option::of(prop::sample::select(&[0.0, 0.25, 1.0][..])),
+        prop::collection::vec("[a-z]{1,5}", 0..3),
+    );
+    (parts, tools, numbers).prop_map(|((turns, last, system), (tools, tool_choice), (max, temperature, stop))| {
         let mut messages = Vec::new();
         let mut say = |role, parts| messages.push(Message { role, parts });
         for (question, step, answer) in turns {
@@ -139,7 +143,6 @@ fn request(words: Words) -> impl Strategy<Value = Request> {
                 *name = Some(format!("report {nth}"));
             }
         }
-        let temperature = heat.map(|quarters| f64::from(quarters) / 4.0);
         Request { system, messages, tools, tool_choice, max_tokens: Some(max), temperature, stop, ..Request::default() }
     })
 }
