@@ -151,6 +151,8 @@ fn request(words: Words) -> impl Strategy<Value = Request> {
 fn essence(request: &Request) -> String {
     let Request { system, tools, tool_choice, max_tokens, temperature, stop, foreign, .. } = request;
     let turns = request.turns();
+    // Asked for by the writer itself: which sequence ended the answer.
+    let foreign: Vec<&String> = foreign.iter().filter(|name| *name != "additionalModelResponseFieldPaths").collect();
     format!("{system:#?} {turns:#?} {tools:#?} {tool_choice:?} {max_tokens:?} {temperature:?} {stop:?} {foreign:?}")
 }
 
