@@ -18,3 +18,4 @@ pub(super) use answer::read_answer;
 pub(super) use failure::read_failure;
 pub(super) use reader::Reader;
 pub(super) use request::write_request;
+pub(super) use signature::is_own_proof;

@@ -52,6 +52,7 @@ pub use target::{
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 /// How an API writes conversations.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -135,6 +136,7 @@ pub fn echo(format: Format, body: &[u8]) -> Option<Box<RawValue>> {
 /// # Errors
 /// It cannot be said in this form, and leaving it out would change its meaning, or the target's policy refuses that.
 pub fn write_request(format: Format, request: &Request, target: &Target) -> Result<Written, BadRequest> {
+    let request = &*without_foreign_proofs(format, request);
     let mut written = match format {
         Format::OpenAiChat => openai::write_request(request, target),
         Format::Anthropic => anthropic::write_request(request, target),
@@ -154,6 +156,24 @@ pub fn write_request(format: Format, request: &Request, target: &Target) -> Resu
         }
         _ => Ok(written),
     }
+}
+
+/// What proves a thought to one API is refused by another: clients may go on elsewhere in the same conversation.
+fn without_foreign_proofs(format: Format, request: &Request) -> Cow<'_, Request> {
+    let is_foreign = |part: &Part| match part {
+        Part::Thinking { signature: Some(proof), .. } => gemini::is_own_proof(proof),
+        _ => false,
+    };
+    if format == Format::Gemini || !request.messages.iter().flat_map(|m| &m.parts).any(is_foreign) {
+        return Cow::Borrowed(request);
+    }
+    let mut request = request.clone();
+    for part in request.messages.iter_mut().flat_map(|m| &mut m.parts).filter(|part| is_foreign(part)) {
+        if let Part::Thinking { signature, .. } = part {
+            *signature = None;
+        }
+    }
+    Cow::Owned(request)
 }
 
 /// # Errors

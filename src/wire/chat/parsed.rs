@@ -25,6 +25,11 @@ pub(super) fn elements(json: &[u8]) -> Option<Vec<&RawValue>> {
     serde_json::from_slice(json).ok().map(|Elements(elements)| elements)
 }
 
+/// Reads an object. A derived reader would take a list as well, member by member.
+pub(super) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+    json.trim_ascii_start().starts_with(b"{").then(|| serde_json::from_slice(json).ok())?
+}
+
 /// The text that a string stands for; `None` for any other value. Half a surrogate pair, as cut texts end with one,
 /// becomes U+FFFD.
 pub(super) fn text(value: &RawValue) -> Option<String> {

@@ -3,7 +3,7 @@
 //! Text, base64 and JSON of the client are kept as they came: schemas and arguments are raw JSON, so that neither the
 //! order of members nor the spelling of numbers changes on the way.
 
-use super::BadRequest;
+use super::{BadRequest, parsed};
 use serde_json::value::RawValue;
 use std::collections::HashSet;
 
@@ -291,6 +291,16 @@ impl Request {
     pub fn uses_tools(&self) -> bool {
         self.parts().any(|part| matches!(part, Part::ToolCall(_) | Part::ToolResult { .. }))
     }
+}
+
+/// The text that a free-text tool is called with, out of the one property that models without such tools wrap it in.
+pub(super) fn free_text(arguments: &str) -> String {
+    let members = parsed::members(arguments.as_bytes()).unwrap_or_default();
+    let wrapped = match members.as_slice() {
+        [(name, value)] if name == "input" => parsed::text(value),
+        _ => None,
+    };
+    wrapped.unwrap_or_else(|| arguments.to_owned())
 }
 
 impl ToolCall {

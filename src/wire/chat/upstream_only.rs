@@ -4,7 +4,6 @@
 use super::request::{CONTINUE, Message, Part, Request, Role, Source, ToolCall};
 use super::target::{Sampling, Target};
 use super::{BadRequest, media};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -109,11 +108,6 @@ pub(super) fn turns(request: &Request, target: &Target) -> Result<Vec<Message>, 
         Some(_) => {}
     }
     Ok(turns)
-}
-
-/// Reads an object. A derived reader would take a list as well, member by member.
-pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Option<T> {
-    text.trim_ascii_start().starts_with(b"{").then(|| serde_json::from_slice(text).ok())?
 }
 
 /// What the messages hold and the format or the model cannot take.

@@ -1,6 +1,6 @@
 //! Reads the stream of an answer, event by event.
 
-use super::super::{Event, Failure, FailureKind, StreamReader};
+use super::super::{Citation, Event, Failure, FailureKind, StreamReader};
 use super::answer::{read_citation, read_input, read_stop, text};
 use super::failure::read_error;
 use super::usage::Usage;
@@ -9,6 +9,9 @@ use crate::wire::sse::{Frame, Framer};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+
+/// Citations that wait for the first words of their text.
+const MOST_EARLY: usize = 64;
 
 #[derive(Debug, Default)]
 pub(in super::super) struct Reader {
@@ -37,6 +40,8 @@ struct Block {
     input: Option<String>,
     /// A piece followed.
     pieces: bool,
+    /// Citations that came before the text that they hang on.
+    early: Vec<Citation>,
     /// The first escape of a surrogate pair whose second comes in the next piece.
     half: Vec<u8>,
 }
@@ -152,7 +157,15 @@ impl Progress {
         };
         // Most blocks start with empty texts.
         events.retain(|event| !says_nothing(event));
-        self.open = Some(Block { index, kind, begun: !events.is_empty(), input, pieces: false, half: Vec::new() });
+        self.open = Some(Block {
+            index,
+            kind,
+            begun: !events.is_empty(),
+            input,
+            pieces: false,
+            early: Vec::new(),
+            half: Vec::new(),
+        });
         out.append(&mut events);
     }
 
@@ -165,8 +178,8 @@ impl Progress {
             ("signature_delta", Kind::Thinking) => Event::Signature(text(delta, "signature")),
             ("input_json_delta", Kind::Tool) => Event::Arguments(block.piece(inner("partial_json"))),
             ("citations_delta", Kind::Text) => match read_citation(inner("citation")) {
-                // A citation hangs on a text that has begun.
                 Some(citation) if block.begun => Event::Citation(citation),
+                Some(citation) if block.early.len() < MOST_EARLY => return block.early.push(citation),
                 _ => return,
             },
             _ => return,
@@ -175,6 +188,7 @@ impl Progress {
             block.pieces = true;
             block.begun = true;
             out.push(event);
+            out.extend(block.early.drain(..).map(Event::Citation));
         }
     }
 

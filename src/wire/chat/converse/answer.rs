@@ -209,7 +209,7 @@ pub(super) const fn stop_reason(stop: &Stop) -> &'static str {
 }
 
 pub(in crate::wire::chat) fn read_answer(body: &[u8]) -> Result<Answer, Unreadable> {
-    let body: Body = serde_json::from_slice(body).map_err(|_| Unreadable)?;
+    let body: Body = parsed::object(body).ok_or(Unreadable)?;
     let content = body.output.message.content.unwrap_or_default();
     Ok(Answer {
         parts: content.into_iter().filter_map(part).collect(),

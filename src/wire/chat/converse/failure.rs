@@ -1,6 +1,7 @@
 //! Exceptions: of an upstream's answer or stream, and for clients of the AWS SDKs.
 
 use crate::wire::chat::answer::{Failure, FailureKind};
+use crate::wire::chat::parsed;
 use serde::Deserialize;
 
 /// Of a body that is no error of this form, the most that is shown.
@@ -68,7 +69,7 @@ struct Body {
 
 /// The text of an exception and its class, where the payload names one.
 pub(super) fn told(payload: &[u8]) -> Option<(String, Option<String>)> {
-    let Body { message, class } = serde_json::from_slice(payload).ok()?;
+    let Body { message, class } = parsed::object(payload)?;
     Some((message.unwrap_or_default(), class))
 }
 

@@ -126,7 +126,7 @@ impl State {
 
     fn event(&mut self, message: &Message, out: &mut Vec<Event>) {
         let Some(kind) = message.text(":event-type") else { return };
-        let Ok(payload) = serde_json::from_slice::<Payload>(message.payload()) else { return };
+        let Some(payload) = parsed::object::<Payload>(message.payload()) else { return };
         match kind {
             "messageStart" => {
                 out.push(Event::Start { id: String::new(), model: String::new(), tokens: Tokens::default() });

@@ -1,7 +1,7 @@
 //! Reads an answer, of which a stream's pieces have the same members: candidates with parts, and the usage so far.
 
 use super::super::answer::{Answer, Event, Stop, Tokens};
-use super::super::upstream_only::object;
+use super::super::parsed::object;
 use super::super::{Collector, Unreadable, parsed};
 use super::failure::told;
 use super::signature;

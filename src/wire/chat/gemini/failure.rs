@@ -1,7 +1,7 @@
 //! Reads an error: a code, a sentence and the name of a status, and details that tell a refused key from a bad request.
 
 use super::super::answer::{Failure, FailureKind};
-use super::super::upstream_only::object;
+use super::super::parsed::object;
 use serde::Deserialize;
 
 #[derive(Deserialize, Default)]

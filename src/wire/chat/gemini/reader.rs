@@ -2,7 +2,7 @@
 
 use super::super::StreamReader;
 use super::super::answer::Event;
-use super::super::upstream_only::object;
+use super::super::parsed::object;
 use super::answer::Story;
 use crate::wire::sse::{Frame, Framer};
 use bytes::Bytes;

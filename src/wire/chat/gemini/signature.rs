@@ -45,6 +45,11 @@ pub(super) fn of_thought(signature: &str) -> String {
     format!("{OF_THOUGHT}{signature}")
 }
 
+/// Whether it was given by this API.
+pub(in super::super) fn is_own_proof(signature: &str) -> bool {
+    to_thought(signature).is_some()
+}
+
 /// The signature as the API gave it; `None` for that of another one.
 pub(super) fn to_thought(marked: &str) -> Option<&str> {
     marked.strip_prefix(OF_THOUGHT)

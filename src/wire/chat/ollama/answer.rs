@@ -2,7 +2,7 @@
 //! tell a failure instead.
 
 use super::super::answer::{Answer, Event, Failure, FailureKind, Stop, Tokens};
-use super::super::upstream_only::object;
+use super::super::parsed::object;
 use super::super::{Collector, StreamReader, Unreadable, parsed};
 use crate::wire::ndjson::{Frame, Lines};
 use bytes::Bytes;

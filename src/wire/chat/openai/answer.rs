@@ -1,5 +1,6 @@
 //! Whole answers, both ways.
 
+use super::super::request::free_text;
 use super::super::{Answer, Asked, Citation, Part, Stop, ToolCall, Unreadable, tool_id};
 use super::json::{get, some_text, text, text_of};
 use super::{stop, usage};
@@ -205,12 +206,6 @@ impl Annotation {
         let Citation { url, title, .. } = found;
         Self { kind: "url_citation", url_citation: UrlCitation { url, title, start_index, end_index } }
     }
-}
-
-/// The text that a free-text tool is called with, out of the arguments of the function that stood in for it.
-pub(super) fn free_text(arguments: &str) -> String {
-    let text = serde_json::from_str::<&RawValue>(arguments).ok().and_then(|raw| text(raw.get().as_bytes(), "input"));
-    text.unwrap_or_else(|| arguments.to_owned())
 }
 
 pub(in super::super) fn write_answer(answer: &Answer, asked: &Asked) -> Vec<u8> {

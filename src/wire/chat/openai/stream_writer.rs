@@ -1,7 +1,8 @@
 //! Events, written as the stream that a client of this form reads.
 
+use super::super::request::free_text;
 use super::super::{Asked, Citation, Event, Failure, Stop, StreamWriter, Tokens, tool_id};
-use super::answer::{Annotation, answer_id, free_text};
+use super::answer::{Annotation, answer_id};
 use super::failure::openai_error;
 use super::{stop, usage};
 use serde::Serialize;

@@ -195,16 +195,3 @@ impl Ids {
         format!("{prefix}_{}_{}", self.base, self.items - 1)
     }
 }
-
-/// What a free-text tool is called with. Models without such tools wrap it as the one property `input`.
-pub(super) fn free_text(arguments: String) -> String {
-    #[derive(serde::Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Wrapped {
-        input: String,
-    }
-    match serde_json::from_str::<Wrapped>(&arguments) {
-        Ok(wrapped) => wrapped.input,
-        Err(_) => arguments,
-    }
-}

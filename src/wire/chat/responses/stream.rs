@@ -1,7 +1,8 @@
 //! Writes answers: as the events of a stream, or whole, as the object that the last of those events has.
 
+use super::super::request::free_text;
 use super::super::{Answer, Asked, Citation, Event, Failure, FailureKind, Part, Stop, StreamWriter, Tokens};
-use super::items::{Annotation, Ids, Item, OutputText, State, Summary, free_text};
+use super::items::{Annotation, Ids, Item, OutputText, State, Summary};
 use super::line::{Line, Lines, Piece};
 use super::object::{Head, Progress, code, cut_short};
 
@@ -206,7 +207,7 @@ impl Writer {
         }
         if let Some(Item::Call { arguments, custom, .. }) = self.items.last_mut() {
             if *custom {
-                *arguments = free_text(std::mem::take(arguments));
+                *arguments = free_text(arguments);
             } else if arguments.is_empty() {
                 // A call without arguments is one with none of them, and has to be read as JSON.
                 arguments.push_str("{}");

@@ -32,8 +32,8 @@ fn a_member_that_comes_twice_is_refused() {
             assert!(read_request(format, body.as_bytes()).is_err(), "{format:?} {twice}");
         }
         for name in ["\"model\":", "\"messages\":", "\"role\":", "\"text\":", "\"max_tokens\":"] {
-            let Some(at) = good.find(name) else { continue };
-            let body = format!("{}{name}null,{}", &good[..at], &good[at..]);
+            let Some((before, after)) = good.split_once(name) else { continue };
+            let body = format!("{before}{name}null,{name}{after}");
             assert!(read_request(format, body.as_bytes()).is_err(), "{format:?} {name}");
         }
     }
@@ -155,7 +155,10 @@ fn an_empty_signature_is_none() {
     let thought = json!({"reasoningContent": {"reasoningText": {"text": "hm", "signature": ""}}});
     let unsigned = Part::Thinking { text: "hm".into(), signature: None };
     let asked = json!({"messages": [{"role": "assistant", "content": [thought]}]}).to_string();
-    assert_eq!(read_request(Format::Converse, asked.as_bytes()).unwrap().messages[0].parts, [unsigned.clone()]);
+    assert_eq!(
+        read_request(Format::Converse, asked.as_bytes()).unwrap().messages[0].parts,
+        std::slice::from_ref(&unsigned)
+    );
     let answer = json!({"output": {"message": {"content": [thought]}}}).to_string();
     assert_eq!(read_answer(Format::Converse, answer.as_bytes()).unwrap().parts, [unsigned]);
 }
@@ -167,6 +170,23 @@ fn each_signed_thought_keeps_its_own_signature() {
         "finishReason": "STOP"}]});
     let answer = read_answer(Format::Gemini, body.to_string().as_bytes()).unwrap();
     assert_eq!(answer.parts.len(), 2, "{answer:?}");
+}
+
+#[test]
+fn the_proof_of_one_api_is_not_sent_to_another() {
+    let thought = json!({"text": "hm", "thought": true, "thoughtSignature": "c2ln"});
+    let body = json!({"candidates": [{"content": {"parts": [thought, {"text": "a"}]}, "finishReason": "STOP"}]});
+    let answer = read_answer(Format::Gemini, body.to_string().as_bytes()).unwrap();
+    let messages = vec![
+        user(vec![Part::text("q")]),
+        Message { role: Role::Assistant, parts: answer.parts },
+        user(vec![Part::text("p")]),
+    ];
+    let request = Request { messages, ..Request::default() };
+    for (format, sent) in [(Format::Anthropic, false), (Format::Converse, false), (Format::Gemini, true)] {
+        let written = write_request(format, &request, &Target::default()).unwrap();
+        assert_eq!(String::from_utf8_lossy(&written.body).contains("c2ln"), sent, "{format:?}");
+    }
 }
 
 #[test]
@@ -184,6 +204,55 @@ fn half_a_character_of_an_upstream_loses_nothing_else() {
     let mut events = Vec::new();
     stream_reader(Format::Converse).push(&event_stream::encode(&headers, payload).unwrap(), &mut events);
     assert_eq!(events, [Event::Text("a\u{fffd}".into())]);
+}
+
+#[test]
+fn a_list_is_no_object() {
+    assert_eq!(read_answer(Format::Converse, br#"[{"message":{"content":[{"text":"a"}]}}]"#), Err(Unreadable));
+    let text = r#"["a"]"#;
+    let mut called = answer_calling(text);
+    let asked = || Asked { free_text_tools: vec!["f".into()], ..Asked::default() };
+    let input = |answer: &Answer, format, at: &str| {
+        let body: Value = serde_json::from_slice(&write_answer(format, answer, &asked())).unwrap();
+        body.pointer(at).cloned()
+    };
+    let places = [
+        (Format::OpenAiChat, "/choices/0/message/tool_calls/0/custom/input"),
+        (Format::OpenAiResponses, "/output/0/input"),
+    ];
+    for (format, at) in places {
+        assert_eq!(input(&called, format, at), Some(text.into()), "{format:?}");
+    }
+    called = answer_calling(r#"{"input":"a"}"#);
+    for (format, at) in places {
+        assert_eq!(input(&called, format, at), Some("a".into()), "{format:?}");
+    }
+}
+
+fn answer_calling(arguments: &str) -> Answer {
+    let Part::ToolCall(call) = call("c", "f") else { unreachable!("a call") };
+    Answer { parts: vec![Part::ToolCall(ToolCall { arguments: arguments.into(), ..call })], ..Answer::default() }
+}
+
+#[test]
+fn a_citation_may_come_before_its_text() {
+    let line = |event: Value| format!("data: {event}\n\n");
+    let cited = json!({"type": "web_search_result_location", "url": "https://a", "title": "A", "cited_text": "q"});
+    let body: String = [
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "citations_delta", "citation": cited}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a"}}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_stop"}),
+    ]
+    .map(line)
+    .concat();
+    let (mut events, mut collector) = (Vec::new(), Collector::default());
+    stream_reader(Format::Anthropic).push(&body.into(), &mut events);
+    events.into_iter().for_each(|event| collector.push(event));
+    let answer = collector.finish().unwrap().unwrap();
+    let citations = vec![Citation { url: "https://a".into(), title: "A".into(), quote: "q".into() }];
+    assert_eq!(answer.parts, [Part::Text { text: "a".into(), cache: None, citations }]);
 }
 
 #[test]

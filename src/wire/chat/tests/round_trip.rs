@@ -58,7 +58,7 @@ fn paper(words: Words) -> impl Strategy<Value = Part> {
     (source, mark(words)).prop_map(|(source, cache)| Part::Document { name: Some("report".into()), source, cache })
 }
 
-/// What the user says. One document at most: where two have one name, one of them is renamed.
+/// What the user says.
 fn asked(words: Words) -> impl Strategy<Value = Vec<Part>> {
     let others = prop::collection::vec(prop_oneof![said(words), picture(words)], 0..3);
     (prop::option::of(paper(words)), others, said(words)).prop_map(|(paper, mut others, last)| {
@@ -120,8 +120,12 @@ fn request(words: Words) -> impl Strategy<Value = Request> {
     let system = prop::collection::vec(instruction, 0..=if words.full { 3 } else { 1 });
     let parts = (prop::collection::vec(turn, 0..3), asked(words), system);
     let tools = (prop::collection::vec(tool(words), 1..3), choice);
-    let numbers = (1_u64..9000, prop::option::of(0..=4_u32), prop::collection::vec("[a-z]{1,5}", 0..3));
-    (parts, tools, numbers).prop_map(|((turns, last, system), (tools, tool_choice), (max, heat, stop))| {
+    let numbers = (
+        1_u64..9000,
+        prop::option::of(prop::sample::select(&[0.0, 0.25, 1.0][..])),
+        prop::collection::vec("[a-z]{1,5}", 0..3),
+    );
+    (parts, tools, numbers).prop_map(|((turns, last, system), (tools, tool_choice), (max, temperature, stop))| {
         let mut messages = Vec::new();
         let mut say = |role, parts| messages.push(Message { role, parts });
         for (question, step, answer) in turns {
@@ -133,7 +137,12 @@ fn request(words: Words) -> impl Strategy<Value = Request> {
             say(Role::Assistant, vec![answer]);
         }
         say(Role::User, last);
-        let temperature = heat.map(|quarters| f64::from(quarters) / 4.0);
+        // Where two documents have one name, one of them is renamed.
+        for (nth, part) in messages.iter_mut().flat_map(|message: &mut Message| &mut message.parts).enumerate() {
+            if let Part::Document { name, .. } = part {
+                *name = Some(format!("report {nth}"));
+            }
+        }
         Request { system, messages, tools, tool_choice, max_tokens: Some(max), temperature, stop, ..Request::default() }
     })
 }
@@ -142,6 +151,8 @@ fn request(words: Words) -> impl Strategy<Value = Request> {
 fn essence(request: &Request) -> String {
     let Request { system, tools, tool_choice, max_tokens, temperature, stop, foreign, .. } = request;
     let turns = request.turns();
+    // Asked for by the writer itself: which sequence ended the answer.
+    let foreign: Vec<&String> = foreign.iter().filter(|name| *name != "additionalModelResponseFieldPaths").collect();
     format!("{system:#?} {turns:#?} {tools:#?} {tool_choice:?} {max_tokens:?} {temperature:?} {stop:?} {foreign:?}")
 }
 
