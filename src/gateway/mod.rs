@@ -8,7 +8,7 @@
 //! | read | `read` | the body, bounded | bytes |
 //! | own | `objects` | ids in path and body | objects of this key only |
 //! | admit | `admit` | rules, price, limits | `Admitted`: held money, an open journal record |
-//! | forward | `forward`, `upstreams`, `headers` | the request as the provider wants it | the answer's head |
+//! | forward | `ready`, `forward`, `upstreams`, `headers` | the request as the provider wants it | the answer's head |
 //! | relay | `relay`, `decode` | the answer, metered | bytes to the client |
 //! | upgrade | `socket` | frames both ways | an event for every bill that is told |
 //! | settle | `settle` | usage and price | one event, before the last byte leaves |
@@ -26,6 +26,7 @@ mod headers;
 mod ids;
 mod objects;
 mod read;
+mod ready;
 mod refusal;
 mod refuse;
 mod relay;
