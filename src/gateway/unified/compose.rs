@@ -4,16 +4,17 @@
 use super::super::Gateway;
 use super::super::arrival::Arrival;
 use super::attempts::Attempts;
+use super::embed::Embeddings;
 use super::error::UnifiedError;
 use super::resolve::Resolved;
 use super::surface::Surface;
 use super::translate::Translation;
 use crate::domain::Setting;
 use crate::providers::backend::{Backend, Misconfigured, UseCase};
-use crate::providers::{ChatRoute, Endpoint, Handle};
+use crate::providers::{ChatRoute, EmbeddingRoute, Endpoint, Handle};
 use crate::snapshot::{ServedModel, Snapshot};
 use crate::wire::chat::{self, Asked, BadRequest, Format, Reasoning, Target, Unsupported};
-use crate::wire::json_edit;
+use crate::wire::{embeddings, json_edit};
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -34,6 +35,8 @@ pub(super) struct Composed {
     /// `None`: the answer passes as it is.
     pub(super) translation: Option<Translation>,
     pub(super) dropped: Vec<String>,
+    /// Several calls in place of one exchange.
+    pub(super) embeddings: Option<Embeddings>,
 }
 
 /// Longest budget for thinking that a header may ask for, tokens.
@@ -61,7 +64,12 @@ pub(super) fn compose(
     let (provider, settings, retries, target, row) = match resolved {
         Resolved::Row { served, .. } => {
             let backend = served.backend.as_ref().map_err(misconfigured)?;
-            if backend.use_case != UseCase::Chat {
+            let fits = match backend.use_case {
+                UseCase::Chat => true,
+                UseCase::Embeddings => *surface == Surface::Embeddings,
+                UseCase::KnowledgeBase => false,
+            };
+            if !fits {
                 return Err(unfit(surface));
             }
             let settings = settings(g, snapshot, arrival, backend)?;
@@ -83,11 +91,16 @@ pub(super) fn compose(
                 Talk { client: *client, provider, target: &target, headers, reasoning: asked_reasoning, arrival };
             talk.compose(body)?
         }
+        Surface::Embeddings => match route_of_embeddings(provider, row, model) {
+            Some(route) => embeddings(provider, route, row, &target, body)?,
+            None => as_it_is(provider, surface, model, body)?,
+        },
         _ => as_it_is(provider, surface, model, body)?,
     };
-    let Written { endpoint, query, request, translation, dropped } = composed;
+    let Written { endpoint, query, request, translation, dropped, embeddings } = composed;
     let setting = settings.first().map(Arc::clone).ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
-    let head = head(headers, query, translation.is_some()).ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
+    let head = head(headers, query, translation.is_some() || embeddings.is_some())
+        .ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
     Ok(Composed {
         provider: provider.clone(),
         endpoint,
@@ -98,6 +111,7 @@ pub(super) fn compose(
         attempts: Attempts::new(settings, retries),
         translation,
         dropped,
+        embeddings,
     })
 }
 
@@ -107,6 +121,14 @@ struct Written {
     request: Bytes,
     translation: Option<Translation>,
     dropped: Vec<String>,
+    embeddings: Option<Embeddings>,
+}
+
+impl Written {
+    /// The client's own form.
+    fn same(endpoint: Endpoint, query: &'static str, request: Bytes) -> Self {
+        Self { endpoint, query, request, translation: None, dropped: Vec::new(), embeddings: None }
+    }
 }
 
 /// A conversation on its way into the upstream's form.
@@ -133,7 +155,7 @@ impl Talk<'_> {
             if !self.target.images && chat::read_request(self.client, body).is_ok_and(|request| request.has_images()) {
                 return Err(no_images());
             }
-            return Ok(Written { endpoint, query: route.query, request, translation: None, dropped: Vec::new() });
+            return Ok(Written::same(endpoint, route.query, request));
         }
         let mut request = chat::read_request(self.client, body).map_err(bad)?;
         if !self.target.images && request.has_images() {
@@ -158,6 +180,7 @@ impl Talk<'_> {
             request: written.body.into(),
             translation: Some(translation),
             dropped: written.dropped,
+            embeddings: None,
         })
     }
 
@@ -177,7 +200,55 @@ fn as_it_is(provider: &Handle, surface: &Surface, model: &str, body: &Bytes) -> 
         provider.chat(Format::OpenAiChat, model, false).is_some_and(|route| route.format == Format::OpenAiChat)
     });
     let endpoint = endpoint.ok_or_else(|| unfit(surface))?;
-    Ok(Written { endpoint, query: "", request: renamed(body, model)?, translation: None, dropped: Vec::new() })
+    Ok(Written::same(endpoint, "", renamed(body, model)?))
+}
+
+/// How vectors are asked for where that is not OpenAI's form.
+fn route_of_embeddings(provider: &Handle, row: Option<&Arc<ServedModel>>, model: &str) -> Option<EmbeddingRoute> {
+    match row.and_then(|served| served.backend.as_ref().ok()) {
+        Some(backend) => backend.embeddings(model),
+        None => provider.embeddings(model, model),
+    }
+}
+
+/// Texts for vectors, in as many calls as the upstream's form takes.
+fn embeddings(
+    provider: &Handle,
+    route: EmbeddingRoute,
+    row: Option<&Arc<ServedModel>>,
+    target: &Target,
+    body: &Bytes,
+) -> Result<Written, UnifiedError> {
+    let EmbeddingRoute { format, path, sizes } = route;
+    let request = embeddings::read_request(body).map_err(bad)?;
+    let own = row.and_then(|served| served.backend.as_ref().ok()).map(|backend| backend.embedding);
+    let own = own.unwrap_or_default();
+    let target = embeddings::Target {
+        model: target.model.clone(),
+        sizes,
+        dimensions: own.dimensions,
+        normalize: own.normalize,
+        unsupported: target.unsupported,
+    };
+    let written = embeddings::write_request(format, &request, &target).map_err(bad)?;
+    let endpoint = provider.endpoint(&Method::POST, &path);
+    let errors = provider.chat(Format::OpenAiChat, &target.model, false).map_or(Format::OpenAiChat, |c| c.format);
+    Ok(Written {
+        endpoint: endpoint.ok_or_else(|| misconfigured(&Misconfigured::Missing("modelId")))?,
+        query: "",
+        request: written.whole,
+        translation: None,
+        dropped: written.dropped,
+        embeddings: Some(Embeddings {
+            format,
+            bodies: written.bodies,
+            texts: request.inputs.len(),
+            errors,
+            model: request.model,
+            base64: request.base64,
+            user: request.user,
+        }),
+    })
 }
 
 fn endpoint(provider: &Handle, route: &ChatRoute) -> Result<Endpoint, UnifiedError> {

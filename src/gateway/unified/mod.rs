@@ -7,15 +7,19 @@
 //! | model name to upstream | `resolve` |
 //! | request to the upstream's form | `compose` |
 //! | answer to the client's form | `translate` |
+//! | texts to vectors, in several calls | `embed` |
+//! | whole answers of an upstream, one or several | `several` |
 //! | another credential or region when one fails | `attempts` |
 //! | what a key may use | `models` |
 //! | refusals in this API's form | `error` |
 
 mod attempts;
 mod compose;
+mod embed;
 mod error;
 mod models;
 mod resolve;
+mod several;
 mod surface;
 mod translate;
 
@@ -138,18 +142,21 @@ async fn call(
         Ok(composed) => composed,
         Err(error) => return refuse(g, session, &arrival, who, error.into()).await,
     };
-    let compose::Composed { provider, endpoint, setting, row, request, head, attempts, translation, dropped } =
-        composed;
+    let compose::Composed { provider, endpoint, setting, row, request, head, attempts, .. } = composed;
+    let (translation, dropped, embeddings) = (composed.translation, composed.dropped, composed.embeddings);
     let headers = &session.req_header().headers;
     let wishes = Wishes { custom_id: arrival::custom_id(headers), metadata: arrival::metadata(headers) };
     let read = provider.read(&endpoint, &head.headers, &request);
-    let call = match read {
+    let mut call = match read {
         Ok(call) => provider.with_setting(&call, &setting).into_owned(),
         Err(bad) => {
             let error = GatewayError::BadRequest { message: bad.message, param: bad.param };
             return refuse(g, session, &arrival, who, error).await;
         }
     };
+    if let Some(user) = embeddings.as_ref().and_then(|asked| asked.user.as_deref()) {
+        call.user = user.into();
+    }
     let planned = Planned { key: Arc::clone(key), setting, provider, endpoint, call, row };
     let admitted = match admit::admit(g, planned, wishes, &request, &arrival).await {
         Ok(admitted) => admitted,
@@ -166,7 +173,10 @@ async fn call(
     serving.attempts = attempts;
     serving.translation = translation;
     serving.dropped = dropped;
-    let exchanged = serving.exchange(session, booking, Some(body), patience, None).await;
+    let exchanged = match &embeddings {
+        Some(asked) => Box::pin(embed::exchange(&serving, asked, session, booking, patience)).await,
+        None => serving.exchange(session, booking, Some(body), patience, None).await,
+    };
     serving.finish(session, exchanged).await
 }
 

@@ -14,9 +14,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// Of an answer that is translated whole.
 pub(in crate::gateway) const WHOLE: usize = 16 * 1024 * 1024;
 /// Of an upstream's error, which is read for its message only.
-const ERROR_WHOLE: usize = 256 * 1024;
+pub(super) const ERROR_WHOLE: usize = 256 * 1024;
 
-const EXCEPTION: HeaderName = HeaderName::from_static("x-amzn-errortype");
+pub(super) const EXCEPTION: HeaderName = HeaderName::from_static("x-amzn-errortype");
 /// What of an upstream's head is said on to a client who does not know that upstream.
 const KEPT: [HeaderName; 3] =
     [RETRY_AFTER, HeaderName::from_static("retry-after-ms"), HeaderName::from_static("x-upstream-request-id")];
@@ -202,13 +202,9 @@ impl ResponseMeter for Translated {
                 out.push(whole.into());
             }
             Mode::Failed { status, class, body } => {
-                let mut failure = chat::read_failure(self.how.upstream, *status, class.as_deref(), body);
-                let (status, code) = client_status(self.how.upstream, *status, &failure);
-                if code.is_some() {
-                    failure.code = code.map(Into::into);
-                }
+                let (status, body) = failed_body(self.how.upstream, self.how.client, *status, class.as_deref(), body);
                 self.status = Some(status);
-                out.push(error_body(self.how.client, &failure, status).into());
+                out.push(body.into());
             }
         }
     }
@@ -286,6 +282,23 @@ fn client_status(upstream: Format, status: u16, failure: &Failure) -> (u16, Opti
         (500..=599, _) => (502, Some("upstream_error")),
         (status, _) => (status, None),
     }
+}
+
+/// An upstream's error as the client reads it. `class`: what its headers call it.
+pub(super) fn failed_body(
+    upstream: Format,
+    client: Format,
+    status: u16,
+    class: Option<&str>,
+    body: &[u8],
+) -> (u16, Vec<u8>) {
+    let mut failure = chat::read_failure(upstream, status, class, body);
+    let (status, code) = client_status(upstream, status, &failure);
+    if code.is_some() {
+        failure.code = code.map(Into::into);
+    }
+    let body = error_body(client, &failure, status);
+    (status, body)
 }
 
 fn error_body(client: Format, failure: &Failure, status: u16) -> Vec<u8> {
