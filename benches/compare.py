@@ -1,10 +1,11 @@
 """Compares Tollgate (all checks on) with bare Pingora, nginx and no proxy at all, and prints one table of ratios.
 
-Everything runs on this machine over loopback: a load generator with one thread, the local upstream with one thread,
+`unified` is the unified API in front of the same upstream, `translated` the same client in front of an upstream of
+another form. Everything runs on this machine over loopback: a load generator with one thread, the local upstream with one thread,
 and one proxy at a time under load. The proxies take turns within each round, so that slow drift of the machine hits
 all alike; each number is the median of the rounds. CPU time is read from /proc for the proxy's processes only.
 
-Usage: compare.py [--rounds N] [--seconds S] [--targets direct,nginx,bare,tollgate] [--json FILE] [--no-build]
+Usage: compare.py [--rounds N] [--seconds S] [--targets direct,nginx,bare,tollgate,unified,translated] [--json FILE] [--no-build]
 Exit status: 0 measured, 1 something failed (an answer was wrong, a program did not start).
 """
 
@@ -162,6 +163,8 @@ class Peak:
 class Target:
     path = "/v1/chat/completions"
     key = UPSTREAM_KEY
+    # In place of the request's own.
+    model = None
 
     def __init__(self, name, port, process=None, stream_port=None):
         self.name, self.port, self.process, self.stream_port = name, port, process, stream_port or port
@@ -174,6 +177,7 @@ class Machine:
         self.args = args
         self.dir = tempfile.mkdtemp(prefix="tollgate-bench-")
         self.running = []
+        self.gateway = None
         self.bin = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "release")
 
     def start(self, name, command, env=None):
@@ -209,6 +213,15 @@ class Machine:
         command = [self.example("upstream"), "--listen", address, "--key", UPSTREAM_KEY, "--record", "0"]
         wait_port(self.upstream_port, self.start("upstream", command), "upstream")
 
+    def other_upstream(self):
+        """One that speaks another form than the client does."""
+        self.other_port = free_port()
+        address = f"127.0.0.1:{self.other_port}"
+        command = [
+            self.example("upstream"), "--api", "anthropic", "--listen", address, "--key", UPSTREAM_KEY, "--record", "0",
+        ]
+        wait_port(self.other_port, self.start("other-upstream", command), "other-upstream")
+
     def direct(self):
         return Target("direct", self.upstream_port)
 
@@ -242,6 +255,21 @@ class Machine:
         wait_port(port, process, "nginx")
         return Target("nginx", port, process, stream_port)
 
+    def same_gateway(self, name, model):
+        """Another way through the gateway that runs already: the unified API."""
+        if self.gateway is None:
+            raise Failed(f"{name} is measured through tollgate: name that before it")
+        target = Target(name, self.gateway.port, self.gateway.process)
+        target.key, target.model = GATEWAY_KEY, model
+        self.admit(target)
+        return target
+
+    def unified(self):
+        return self.same_gateway("unified", "openai/gpt-4o-mini")
+
+    def translated(self):
+        return self.same_gateway("translated", "anthropic/claude-haiku-4-5")
+
     def tollgate(self):
         port, admin_port = free_port(), free_port()
         # Nothing of the caller's settings: the gateway takes several families of names from its environment.
@@ -253,17 +281,21 @@ class Machine:
             TOLLGATE_LEDGER_JOURNAL_DIR=os.path.join(self.dir, "journal"),
             TOLLGATE_SECURITY_MASTER_KEY_FILE=os.path.join(self.dir, "master.key"),
             TOLLGATE_PROVIDERS_OPENAI_BASE_URL=f"http://127.0.0.1:{self.upstream_port}",
+            TOLLGATE_PROVIDERS_ANTHROPIC_BASE_URL=f"http://127.0.0.1:{self.other_port}",
         )
         process = self.start("tollgate", [os.path.join(self.bin, "tollgate"), "serve"], env)
         wait_port(admin_port, process, "tollgate")
         wait_port(port, process, "tollgate")
         admin = f"http://127.0.0.1:{admin_port}/api"
-        setting = put(f"{admin}/provider-settings", {
-            "provider": "openai", "name": "bench", "setting": {"apikey": UPSTREAM_KEY},
-        })
+        settings = [
+            put(f"{admin}/provider-settings", {
+                "provider": provider, "name": "bench", "setting": {"apikey": UPSTREAM_KEY},
+            })["id"]
+            for provider in ("openai", "anthropic")
+        ]
         # Every rule is present and none refuses: the work is done, the answer is yes.
         put(f"{admin}/key-management/keys", {
-            "name": "bench", "key": GATEWAY_KEY, "settingIds": [setting["id"]], "tags": ["bench"],
+            "name": "bench", "key": GATEWAY_KEY, "settingIds": settings, "tags": ["bench"],
             "rateLimitOverTime": 1_000_000_000, "rateLimitUnit": "d",
             "costLimitInUsd": 1_000_000, "costLimitInUsdOverTime": 1_000_000, "costLimitInUsdUnit": "mo",
         })
@@ -271,6 +303,7 @@ class Machine:
         target.path = "/api/providers/openai/v1/chat/completions"
         target.key = GATEWAY_KEY
         self.admit(target)
+        self.gateway = target
         return target
 
     def admit(self, target):
@@ -281,12 +314,15 @@ class Machine:
             if result and not result["errors"]:
                 return
             if time.monotonic() > limit:
-                raise Failed(f"tollgate refuses the bench's requests: {result}\n{self.log('tollgate')}")
+                raise Failed(f"{target.name} refuses the bench's requests: {result}\n{self.log('tollgate')}")
 
     def load(self, target, scenario, seconds, connections=None, check=True):
         path = os.path.join(self.dir, "request.json")
         with open(path, "w", encoding="utf-8") as file:
-            file.write(scenario.request)
+            request = json.loads(scenario.request)
+            if target.model:
+                request["model"] = target.model
+            file.write(json.dumps(request))
         port = target.stream_port if scenario.stream else target.port
         command = [
             self.example("load"), "--addr", f"127.0.0.1:{port}", "--path", target.path, "--key", target.key,
@@ -383,7 +419,13 @@ def ratio(results, measure, above, below):
     return statistics.median(a / b for a, b in pairs) if pairs else None
 
 
-RATIOS = [("bare", "nginx"), ("tollgate", "nginx"), ("tollgate", "bare")]
+RATIOS = [
+    ("bare", "nginx"),
+    ("tollgate", "nginx"),
+    ("tollgate", "bare"),
+    ("unified", "bare"),
+    ("translated", "bare"),
+]
 
 
 def table(found, scenarios, names):
@@ -422,7 +464,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one measurement")
-    parser.add_argument("--targets", default="direct,nginx,bare,tollgate")
+    parser.add_argument("--targets", default="direct,nginx,bare,tollgate,unified,translated")
     parser.add_argument("--only", action="append", default=[], help="part of a scenario's name; may be repeated")
     parser.add_argument("--json", help="also write every measurement to this file")
     parser.add_argument("--no-build", action="store_true", help="take the programs as they are in target/release")
@@ -430,6 +472,7 @@ def main():
     names = args.targets.split(",")
     scenarios = [one for one in SCENARIOS if not args.only or any(part in one.name for part in args.only)]
     known = {"direct": Machine.direct, "nginx": Machine.nginx, "bare": Machine.bare, "tollgate": Machine.tollgate}
+    known.update(unified=Machine.unified, translated=Machine.translated)
     if not scenarios or args.rounds < 1 or not all(name in known for name in names):
         parser.error("nothing to measure")
     if "nginx" in names:
@@ -439,6 +482,7 @@ def main():
     machine = Machine(args)
     try:
         machine.upstream()
+        machine.other_upstream()
         targets = [known[name](machine) for name in names]
         found = rounds(machine, targets, scenarios, args.rounds)
     finally:

@@ -410,6 +410,7 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
         deny_targets: config.security.deny_targets.clone(),
         boot_keys: SharedSecrets::new([config.admin.api_key.clone()]),
         aws_region: config.unified.aws_region.as_str().to_owned(),
+        keep_alive: config.unified.keep_alive,
         refuse_unsupported: config.unified.unsupported_params == UnsupportedParams::Refuse,
     }
 }
@@ -430,8 +431,9 @@ impl Wanted {
         let ambient = |setting: &Arc<Setting>| {
             providers::by_name(&setting.provider).is_some_and(|provider| provider.is_ambient(setting))
         };
-        let rows = snapshot.models().iter().filter_map(|served| served.backend.as_ref().ok());
-        let ambient_rows = rows.flat_map(|backend| &backend.settings).any(|setting| ambient(setting));
+        let mut rows = snapshot.models().iter().filter_map(|served| served.backend.as_ref().ok());
+        // A new store has models that nobody may use yet.
+        let ambient_rows = snapshot.members() > 0 && rows.any(|backend| backend.settings.iter().any(ambient));
         if ambient_rows || snapshot.iter_settings().any(ambient) {
             self.host.start().await;
         }

@@ -124,6 +124,7 @@ fn spans(config: &Config, reader: &mut Reader<'_>) {
         ("proxy.idle_timeout", proxy.idle_timeout),
         ("proxy.body_timeout", proxy.body_timeout),
         ("proxy.keepalive_timeout", proxy.keepalive_timeout),
+        ("unified.keep_alive", config.unified.keep_alive),
         ("store.refresh_interval", config.store.refresh_interval),
         ("ledger.sync_interval", config.ledger.sync_interval),
     ] {

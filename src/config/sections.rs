@@ -97,6 +97,8 @@ section! {
         aws_region: Region = "us-east-1", also "AWS_DEFAULT_REGION";
         /// Parameters that a model's provider has no word for: drop them and name them in a header, or refuse with 400.
         unsupported_params: UnsupportedParams = "drop";
+        /// After so long a silence of the model, a translated stream says that it lives.
+        keep_alive: Duration = "15s";
     }
 }
 

@@ -130,6 +130,8 @@ pub struct GatewaySettings {
     pub boot_keys: SharedSecrets,
     /// Of model rows on AWS that name none.
     pub aws_region: String,
+    /// After so long a silence a translated stream tells its client that it lives.
+    pub keep_alive: Duration,
     /// Parameters that an upstream has no word for are refused, not dropped.
     pub refuse_unsupported: bool,
 }

@@ -75,7 +75,7 @@ impl Objects {
     }
 
     /// Called before the last byte of the answer that tells the ids leaves.
-    pub(super) fn remember(&self, provider: &str, made: &[MadeObject], owner: KeyId, setting: SettingId) {
+    pub(super) fn remember(&self, provider: &str, made: &[MadeObject], owner: KeyId, setting: Option<SettingId>) {
         let mut recent = self.recent.lock();
         for object in made {
             let name: Name = (provider.into(), object.id.clone());
@@ -83,7 +83,7 @@ impl Objects {
                 id: object.id.clone(),
                 kind: object.kind.clone(),
                 owner,
-                setting: Some(setting),
+                setting,
                 charged_as: object.charged_as.clone(),
             };
             if recent.made.contains_key(&name) {
@@ -141,11 +141,11 @@ pub(super) async fn check(
     fitting: &[Arc<Setting>],
     ids: &[Box<str>],
 ) -> Result<Resolved, GatewayError> {
+    let exclusive = are_exclusive(g, fitting);
     let found = g.objects.find(provider, ids).await.map_err(|error| {
         tracing::error!(%error, "the owner of an object cannot be looked up");
         GatewayError::ObjectsUnavailable
     })?;
-    let exclusive = are_exclusive(g, fitting);
     for id in ids {
         let own = found.get(id).map_or(exclusive, |object| object.owner == key.id);
         if !own {
@@ -159,10 +159,10 @@ pub(super) async fn check(
     })
 }
 
-/// No other key uses any of these settings.
+/// No other key uses any of these settings. The credentials of a model row are everybody's.
 pub(super) fn are_exclusive(g: &Gateway, settings: &[Arc<Setting>]) -> bool {
     let snapshot = g.ports.snapshot.load();
-    settings.iter().all(|setting| snapshot.is_exclusive(setting.id))
+    settings.iter().all(|setting| !setting.id.as_uuid().is_nil() && snapshot.is_exclusive(setting.id))
 }
 
 fn id_of(element: &[u8]) -> Option<&str> {

@@ -10,7 +10,7 @@ use super::headers::{self, Framing, Stamp, StillTrue};
 use super::objects;
 use super::refuse::GatewayError;
 use super::settle::{self, Booked, Outcome, ResponseLog};
-use super::unified::Translation;
+use super::unified::Around;
 use crate::domain::UsageSource;
 use crate::ledger::Booking;
 use crate::metering::Price;
@@ -85,6 +85,8 @@ pub(super) struct Relay<'a> {
     filtered: bool,
     /// The body must be held whole, up to so many bytes.
     must_hold: Option<usize>,
+    /// What a silent stream says, once its head is out.
+    keep_alive: Option<Bytes>,
 }
 
 /// What comes next from the upstream.
@@ -106,19 +108,19 @@ pub(super) struct Start<'a> {
     pub(super) request: &'a Bytes,
     pub(super) patience: Patience,
     pub(super) stamp: Stamp,
-    /// The client speaks another form than the upstream.
-    pub(super) translation: Option<&'a Translation>,
+    /// What is done to the answer on its way.
+    pub(super) around: Option<&'a Around>,
 }
 
 pub(super) async fn relay(g: &Gateway, start: Start<'_>, answer: Answer, client: &mut Session) -> Delivered {
-    let Start { arrival, planned, price, booking, request, patience, stamp, translation } = start;
+    let Start { arrival, planned, price, booking, request, patience, stamp, around } = start;
     let status = answer.status();
     let Answer { session, peer } = answer;
     let none = HeaderMap::new();
     let headers = session.response_header().map_or(&none, |head| &head.headers);
     let mut meter = planned.provider.meter(&planned.endpoint, &planned.call, status, headers, request);
-    if let Some(translation) = translation {
-        meter = translation.wrap(meter, status, headers);
+    if let Some(around) = around {
+        meter = around.wrap(meter, status, headers);
     }
     let event_stream = meter.is_stream();
     let filtered = (200..300).contains(&status)
@@ -154,6 +156,7 @@ pub(super) async fn relay(g: &Gateway, start: Start<'_>, answer: Answer, client:
         out: Vec::with_capacity(2),
         filtered,
         must_hold,
+        keep_alive: None,
     };
     let delivered = if held { relay.held(stamp).await } else { relay.streamed(stamp, event_stream, Vec::new()).await };
     let Relay { upstream, reusable, .. } = relay;
@@ -171,17 +174,36 @@ impl Relay<'_> {
             .map(|head| headers::response_head(head, stamp, still, framing, Some(&*self.meter)))
     }
 
+    /// What comes next. A client whose stream is silent for long is told that it lives, where its form has a word for it.
     async fn next(&mut self) -> Next {
+        let heard = Instant::now();
+        let until = self.patience.deadline.min(heard + self.patience.idle);
+        let mut quiet = heard + self.g.settings.keep_alive;
+        loop {
+            let wake = if self.keep_alive.is_some() { until.min(quiet) } else { until };
+            let next = self.next_until(wake).await;
+            if !matches!(next, Next::TimedOut) || wake >= until {
+                return next;
+            }
+            quiet += self.g.settings.keep_alive;
+            let sign = self.keep_alive.clone();
+            if self.write(vec![HttpTask::Body(sign, false)]).await != Delivery::Whole {
+                return Next::ClientGone;
+            }
+        }
+    }
+
+    async fn next_until(&mut self, until: Instant) -> Next {
         tokio::select! {
             biased;
             piece = self.upstream.read_response_body() => match piece {
                 Ok(Some(piece)) => { let done = self.upstream.response_done(); Next::Piece(piece, done) }
                 Ok(None) => Next::End,
-                Err(e) if *e.etype() == pingora::ErrorType::ReadTimedout => Next::TimedOut,
+                Err(e) if *e.etype() == pingora::ErrorType::ReadTimedout => Next::Broken,
                 Err(_) => Next::Broken,
             },
             _ = self.client.downstream_session.read_body_or_idle(true) => Next::ClientGone,
-            () = tokio::time::sleep_until(self.patience.next()) => Next::TimedOut,
+            () = tokio::time::sleep_until(until) => Next::TimedOut,
         }
     }
 
@@ -265,6 +287,7 @@ impl Relay<'_> {
         if delivery != Delivery::Whole {
             return self.aborted(delivery, self.status, Some(first_byte));
         }
+        self.keep_alive = self.meter.keep_alive();
         for piece in early {
             if let Some(gone) = self.pass(piece, false).await {
                 return self.aborted(gone, self.status, Some(first_byte));
@@ -386,7 +409,7 @@ impl Relay<'_> {
         }
         if !reading.made.is_empty() {
             let (planned, made) = (self.planned, &reading.made);
-            self.g.objects.remember(planned.provider.name(), made, planned.key.id, planned.setting.id);
+            self.g.objects.remember(planned.provider.name(), made, planned.key.id, planned.setting_id());
         }
         let outcome = Outcome {
             status,

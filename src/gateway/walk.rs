@@ -16,7 +16,7 @@ use super::relay::{self, Delivered, Delivery, Start, Unsent};
 use super::settle::{self, Booked, Outcome};
 use super::socket;
 use super::space::{self, Space};
-use super::unified::{self, Attempts, Translation, Why};
+use super::unified::{self, Around, Attempts, Why};
 use crate::auth::{credential, digest};
 use crate::domain::{EventFlag, Key, Setting};
 use crate::ledger::Booking;
@@ -228,7 +228,7 @@ pub(super) struct Serving<'a> {
     /// Of refusals, in place of the provider's.
     pub(super) dialect: Option<Dialect>,
     pub(super) attempts: Attempts,
-    pub(super) translation: Option<Translation>,
+    pub(super) around: Option<Around>,
     /// What the upstream could not be asked for.
     pub(super) dropped: Vec<String>,
 }
@@ -261,7 +261,7 @@ impl<'a> Serving<'a> {
             client: None,
             dialect: None,
             attempts: Attempts::default(),
-            translation: None,
+            around: None,
             dropped: Vec::new(),
         }
     }
@@ -320,7 +320,7 @@ impl<'a> Serving<'a> {
             request: self.request,
             patience,
             stamp: self.stamp(),
-            translation: self.translation.as_ref(),
+            around: self.around.as_ref(),
         };
         let delivered = relay::relay(g, start, answer, session).await;
         Exchanged { delivered, refusal: None, waited }

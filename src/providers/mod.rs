@@ -428,6 +428,10 @@ pub trait ResponseMeter: Send {
     fn last_words(&mut self, message: &str) -> Option<Bytes> {
         self.broken_tail(message)
     }
+    /// What may stand between any two pieces and means nothing but that the stream lives.
+    fn keep_alive(&self) -> Option<Bytes> {
+        None
+    }
     /// The body is held until it is whole, up to so many bytes, whatever its type. `None` = as its type says.
     fn held_whole(&self) -> Option<usize> {
         None

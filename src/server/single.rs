@@ -16,8 +16,11 @@ pub(super) struct Management {
 }
 
 impl Management {
-    pub(super) const fn new(router: axum::Router) -> Self {
-        Self { router }
+    pub(super) fn new(management: axum::Router) -> Self {
+        // Load balancers look here whether the process lives.
+        let alive = axum::routing::get(|| async { "ok" });
+        let router = axum::Router::new().route("/", alive.clone()).route("/favicon.ico", alive);
+        Self { router: router.fallback_service(management) }
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Snapshot {
     custom: Arc<HashMap<Box<str>, Handle>>,
     /// Few, as the custom providers.
     models: Arc<Models>,
+    /// Keys with models of the unified API.
+    members: usize,
 }
 
 /// By how many keys a setting is used.
@@ -50,6 +52,10 @@ impl Snapshot {
     /// The custom provider with this name, in lower case.
     pub fn custom_provider(&self, name: &str) -> Option<&Handle> {
         self.custom.get(name)
+    }
+    /// How many keys belong to a group or are granted models of their own.
+    pub const fn members(&self) -> usize {
+        self.members
     }
     /// Models of the unified API and the groups that they are granted to.
     pub fn models(&self) -> &Models {
@@ -116,6 +122,9 @@ impl Snapshot {
     }
 
     fn recount(&mut self, before: Option<&Key>, after: Option<&Key>) {
+        let is_member = |key: &Key| key.group().is_some() || !key.models().is_empty();
+        self.members -= usize::from(before.is_some_and(is_member));
+        self.members += usize::from(after.is_some_and(is_member));
         let settings = |key: Option<&Key>| key.map(|key| key.setting_ids.clone()).unwrap_or_default();
         let (before, after) = (settings(before), settings(after));
         if before == after {

@@ -8,13 +8,13 @@ use super::embed::Embeddings;
 use super::error::UnifiedError;
 use super::resolve::Resolved;
 use super::surface::Surface;
-use super::translate::Translation;
+use super::translate::{Around, Translation};
 use crate::domain::Setting;
 use crate::providers::backend::{Backend, Misconfigured, UseCase};
 use crate::providers::{ChatRoute, EmbeddingRoute, Endpoint, Handle};
 use crate::snapshot::{ServedModel, Snapshot};
 use crate::wire::chat::{self, Asked, BadRequest, Format, Reasoning, Target, Unsupported};
-use crate::wire::{embeddings, json_edit};
+use crate::wire::{embeddings, json_edit, json_walk};
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -33,7 +33,7 @@ pub(super) struct Composed {
     pub(super) head: RequestHeader,
     pub(super) attempts: Attempts,
     /// `None`: the answer passes as it is.
-    pub(super) translation: Option<Translation>,
+    pub(super) around: Option<Around>,
     pub(super) dropped: Vec<String>,
     /// Several calls in place of one exchange.
     pub(super) embeddings: Option<Embeddings>,
@@ -57,7 +57,7 @@ pub(super) fn compose(
     arrival: &Arrival,
     surface: &Surface,
     headers: &HeaderMap,
-    resolved: &Resolved,
+    (name, resolved): (&str, &Resolved),
     body: &Bytes,
 ) -> Result<Composed, UnifiedError> {
     let model = resolved.model();
@@ -87,8 +87,15 @@ pub(super) fn compose(
     let composed = match surface {
         Surface::Talk(client) => {
             let asked_reasoning = row.and_then(|served| served.backend.as_ref().ok()?.reasoning);
-            let talk =
-                Talk { client: *client, provider, target: &target, headers, reasoning: asked_reasoning, arrival };
+            let talk = Talk {
+                client: *client,
+                provider,
+                target: &target,
+                headers,
+                reasoning: asked_reasoning,
+                alias: row.map(|_| name),
+                arrival,
+            };
             talk.compose(body)?
         }
         Surface::Embeddings => match route_of_embeddings(provider, row, model) {
@@ -97,9 +104,9 @@ pub(super) fn compose(
         },
         _ => as_it_is(provider, surface, model, body)?,
     };
-    let Written { endpoint, query, request, translation, dropped, embeddings } = composed;
+    let Written { endpoint, query, request, around, dropped, embeddings } = composed;
     let setting = settings.first().map(Arc::clone).ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
-    let head = head(headers, query, translation.is_some() || embeddings.is_some())
+    let head = head(headers, query, embeddings.is_some() || matches!(around, Some(Around::Translated(_))))
         .ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
     Ok(Composed {
         provider: provider.clone(),
@@ -109,7 +116,7 @@ pub(super) fn compose(
         request,
         head,
         attempts: Attempts::new(settings, retries),
-        translation,
+        around,
         dropped,
         embeddings,
     })
@@ -119,7 +126,7 @@ struct Written {
     endpoint: Endpoint,
     query: &'static str,
     request: Bytes,
-    translation: Option<Translation>,
+    around: Option<Around>,
     dropped: Vec<String>,
     embeddings: Option<Embeddings>,
 }
@@ -127,7 +134,7 @@ struct Written {
 impl Written {
     /// The client's own form.
     fn same(endpoint: Endpoint, query: &'static str, request: Bytes) -> Self {
-        Self { endpoint, query, request, translation: None, dropped: Vec::new(), embeddings: None }
+        Self { endpoint, query, request, around: None, dropped: Vec::new(), embeddings: None }
     }
 }
 
@@ -139,23 +146,29 @@ struct Talk<'a> {
     headers: &'a HeaderMap,
     /// What the row asks for when the client does not.
     reasoning: Option<Reasoning>,
+    /// The name of a row, which answers go by.
+    alias: Option<&'a str>,
     arrival: &'a Arrival,
 }
 
 impl Talk<'_> {
     fn compose(&self, body: &Bytes) -> Result<Written, UnifiedError> {
-        let stream = crate::wire::json_walk::member(body, "stream").is_some_and(|m| m.value == b"true");
+        let stream = json_walk::member(body, "stream").is_some_and(|m| m.value == b"true");
         let route = self.provider.chat(self.client, &self.target.model, stream);
         let route = route.ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
         let endpoint = endpoint(self.provider, &route)?;
         let thinks = self.headers.contains_key(THINK_BUDGET) || self.reasoning.is_some();
         if route.format == self.client && !thinks {
-            let request = renamed(body, &self.target.model)?;
+            let mut request = renamed(body, &self.target.model)?;
+            if self.client == Format::OpenAiResponses {
+                request = stateless(&request)?;
+            }
             // What the row says of pictures holds for bytes that nobody reads, too.
             if !self.target.images && chat::read_request(self.client, body).is_ok_and(|request| request.has_images()) {
                 return Err(no_images());
             }
-            return Ok(Written::same(endpoint, route.query, request));
+            let around = self.alias.map(|name| Around::Renamed(name.into()));
+            return Ok(Written { around, ..Written::same(endpoint, route.query, request) });
         }
         let mut request = chat::read_request(self.client, body).map_err(bad)?;
         if !self.target.images && request.has_images() {
@@ -178,7 +191,7 @@ impl Talk<'_> {
             endpoint,
             query: route.query,
             request: written.body.into(),
-            translation: Some(translation),
+            around: Some(Around::Translated(Box::new(translation))),
             dropped: written.dropped,
             embeddings: None,
         })
@@ -237,7 +250,7 @@ fn embeddings(
         endpoint: endpoint.ok_or_else(|| misconfigured(&Misconfigured::Missing("modelId")))?,
         query: "",
         request: written.whole,
-        translation: None,
+        around: None,
         dropped: written.dropped,
         embeddings: Some(Embeddings {
             format,
@@ -253,6 +266,20 @@ fn embeddings(
 
 fn endpoint(provider: &Handle, route: &ChatRoute) -> Result<Endpoint, UnifiedError> {
     provider.endpoint(&Method::POST, &route.path).ok_or_else(|| misconfigured(&Misconfigured::Missing("modelId")))
+}
+
+/// A request that neither needs nor leaves anything at the upstream: there, everything would be everybody's.
+fn stateless(body: &Bytes) -> Result<Bytes, UnifiedError> {
+    for name in ["previous_response_id", "conversation", "prompt", "background"] {
+        let given = json_walk::members(body).any(|m| m.is(name) && !matches!(m.value, b"null" | b"false"));
+        if given {
+            let message = format!("This API keeps nothing: {name} cannot be used.");
+            return Err(bad(BadRequest::unsupported(name, message)));
+        }
+    }
+    json_edit::set(body, "store", b"false")
+        .map(Bytes::from)
+        .ok_or_else(|| bad(BadRequest::of("store", "The body must be a JSON object.")))
 }
 
 /// The body with the upstream's name of the model.

@@ -138,7 +138,7 @@ impl Answered {
             Err(Failed::Gateway(error)) => Self { status: error.status(), refusal: Some(error), ..nothing },
             Err(Failed::Upstream { status, class, retry_after, body }) => {
                 let (status, body) = failed_body(errors, chat::Format::OpenAiChat, status, class.as_deref(), &body);
-                Self { status, body: body.into(), retry_after, ..nothing }
+                Self { status, body, retry_after, ..nothing }
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Refusals that only the unified API knows, and how its clients read all the others.
 
 use super::super::refuse::GatewayError;
-use serde_json::{Value, json};
+use bytes::Bytes;
+use serde::Serialize;
 
 /// Why a request to the unified API is not sent on.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -70,16 +71,29 @@ const INVALID: &str = "invalid_request_error";
 const AUTHENTICATION: &str = "authentication_error";
 
 /// The body that clients of the unified API read: OpenAI's error object in an envelope of its own.
-pub(in crate::gateway) fn envelope(text: &str, kind: &str, code: &str, param: Option<&str>) -> Value {
-    json!({
-        "success": false,
-        "data": text,
-        "error": {"message": text, "type": kind, "code": code, "param": param},
-    })
+#[derive(Serialize)]
+struct Envelope<'a> {
+    success: bool,
+    data: &'a str,
+    error: ErrorObject<'a>,
+}
+
+#[derive(Serialize)]
+struct ErrorObject<'a> {
+    message: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    code: &'a str,
+    param: Option<&'a str>,
+}
+
+pub(in crate::gateway) fn envelope(text: &str, kind: &str, code: &str, param: Option<&str>) -> Bytes {
+    let error = ErrorObject { message: text, kind, code, param };
+    serde_json::to_vec(&Envelope { success: false, data: text, error }).unwrap_or_default().into()
 }
 
 /// Any refusal of the gateway in that form.
-pub(in crate::gateway) fn enveloped(error: &GatewayError) -> Value {
+pub(in crate::gateway) fn enveloped(error: &GatewayError) -> Bytes {
     let param = match error {
         GatewayError::Unified(UnifiedError::BadRequest { param, .. }) => param.as_deref(),
         GatewayError::BadRequest { param, .. } => *param,
@@ -121,6 +135,10 @@ pub(in crate::gateway) fn enveloped(error: &GatewayError) -> Value {
 mod tests {
     use super::*;
 
+    fn json(error: &GatewayError) -> serde_json::Value {
+        serde_json::from_slice(&enveloped(error)).unwrap()
+    }
+
     #[test]
     fn c21_every_error_has_all_that_both_kinds_of_client_read() {
         for error in [
@@ -130,14 +148,14 @@ mod tests {
             GatewayError::Unified(UnifiedError::NotGranted("m".into())),
             GatewayError::BadRequest { message: "x".into(), param: Some("model") },
         ] {
-            let body = enveloped(&error);
+            let body = json(&error);
             assert_eq!(body["success"], false);
             assert!(body["data"].is_string() && body["data"] == body["error"]["message"], "{body}");
             assert!(body["error"]["type"].is_string() && body["error"]["code"].is_string(), "{body}");
         }
-        assert_eq!(enveloped(&GatewayError::NoKey)["data"], "Unauthorized: api key required.");
+        assert_eq!(json(&GatewayError::NoKey)["data"], "Unauthorized: api key required.");
         let bad = GatewayError::BadRequest { message: "x".into(), param: Some("model") };
-        assert_eq!(enveloped(&bad)["error"]["param"], "model");
+        assert_eq!(json(&bad)["error"]["param"], "model");
     }
 
     #[test]

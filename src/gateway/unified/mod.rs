@@ -6,7 +6,7 @@
 //! | path | `surface` |
 //! | model name to upstream | `resolve` |
 //! | request to the upstream's form | `compose` |
-//! | answer to the client's form | `translate` |
+//! | answer to the client's form | `translate`, or `rename` where the form is the same |
 //! | texts to vectors, in several calls | `embed` |
 //! | whole answers of an upstream, one or several | `several` |
 //! | another credential or region when one fails | `attempts` |
@@ -18,6 +18,7 @@ mod compose;
 mod embed;
 mod error;
 mod models;
+mod rename;
 mod resolve;
 mod several;
 mod surface;
@@ -26,11 +27,12 @@ mod translate;
 pub(super) use attempts::{Attempts, Why};
 pub(super) use error::{UnifiedError, enveloped};
 pub(super) use surface::{Surface, of};
-pub(super) use translate::Translation;
+pub(super) use translate::Around;
 
 use super::Gateway;
 use super::admit::{self, Planned, Wishes};
 use super::arrival::{self, Arrival};
+use super::objects;
 use super::read::{self, BodyLimits, ReadError};
 use super::refusal::{Who, refuse};
 use super::refuse::GatewayError;
@@ -136,14 +138,21 @@ async fn call(
     let resolved = resolve::resolve(&snapshot, &g.ports.pricing, key, &name, arrival.now);
     let composed = resolved.and_then(|resolved| {
         let headers = &session.req_header().headers;
-        compose::compose(g, &snapshot, &arrival, &surface, headers, &resolved, &body.bytes)
+        compose::compose(g, &snapshot, &arrival, &surface, headers, (&name, &resolved), &body.bytes)
     });
     let composed = match composed {
         Ok(composed) => composed,
         Err(error) => return refuse(g, session, &arrival, who, error.into()).await,
     };
     let compose::Composed { provider, endpoint, setting, row, request, head, attempts, .. } = composed;
-    let (translation, dropped, embeddings) = (composed.translation, composed.dropped, composed.embeddings);
+    let (around, dropped, embeddings) = (composed.around, composed.dropped, composed.embeddings);
+    let named = provider.references(&endpoint, None, &request);
+    if !named.is_empty() {
+        let own = std::slice::from_ref(&setting);
+        if let Err(error) = Box::pin(objects::check(g, key, provider.name(), own, &named)).await {
+            return refuse(g, session, &arrival, who, error).await;
+        }
+    }
     let headers = &session.req_header().headers;
     let wishes = Wishes { custom_id: arrival::custom_id(headers), metadata: arrival::metadata(headers) };
     let read = provider.read(&endpoint, &head.headers, &request);
@@ -171,7 +180,7 @@ async fn call(
     serving.client = Some(head);
     serving.dialect = Some(surface.dialect());
     serving.attempts = attempts;
-    serving.translation = translation;
+    serving.around = around;
     serving.dropped = dropped;
     let exchanged = match &embeddings {
         Some(asked) => Box::pin(embed::exchange(&serving, asked, session, booking, patience)).await,

@@ -9,7 +9,7 @@ use crate::domain::Key;
 use crate::providers::Dialect;
 use crate::snapshot::ServedModel;
 use pingora::proxy::Session;
-use serde_json::{Value, json};
+use serde::Serialize;
 use std::sync::Arc;
 
 /// `key`: `None` = everything there is.
@@ -21,11 +21,11 @@ pub(super) async fn list(
 ) -> pingora::Result<()> {
     let snapshot = g.ports.snapshot.load_full();
     let models = snapshot.models();
-    let data: Vec<Value> = match key {
+    let data: Vec<Shown<'_>> = match key {
         Some(key) => models.granted_to(key).into_iter().map(|served| shown(served)).collect(),
         None => models.iter().map(|served| shown(served)).collect(),
     };
-    let body = json!({"object": "list", "data": data}).to_string();
+    let body = serde_json::to_vec(&List { object: "list", data }).unwrap_or_default();
     answer(session, arrival, 200, body.into()).await
 }
 
@@ -40,7 +40,10 @@ pub(super) async fn one(
     let models = snapshot.models();
     let found = models.named(name).filter(|served| key.is_none_or(|key| models.are_granted(key, served.row.id)));
     match found {
-        Some(served) => answer(session, arrival, 200, shown(served).to_string().into()).await,
+        Some(served) => {
+            let body = serde_json::to_vec(&shown(served)).unwrap_or_default();
+            answer(session, arrival, 200, body.into()).await
+        }
         // Whether it exists for others is nobody's business.
         None => {
             let who = Who { key, dialect: Some(Dialect::Unified), ..Who::nobody() };
@@ -49,13 +52,29 @@ pub(super) async fn one(
     }
 }
 
-fn shown(served: &ServedModel) -> Value {
+#[derive(Serialize)]
+struct List<'a> {
+    object: &'static str,
+    data: Vec<Shown<'a>>,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    id: &'a str,
+    object: &'static str,
+    /// Takes pictures.
+    multiple: bool,
+    created: i64,
+    owned_by: &'a str,
+}
+
+fn shown(served: &ServedModel) -> Shown<'_> {
     let row = &served.row;
-    json!({
-        "id": row.name,
-        "object": "model",
-        "multiple": row.multiple,
-        "created": row.created_at.seconds(),
-        "owned_by": row.provider,
-    })
+    Shown {
+        id: &row.name,
+        object: "model",
+        multiple: row.multiple,
+        created: row.created_at.seconds(),
+        owned_by: &row.provider,
+    }
 }

@@ -2,6 +2,7 @@
 //! the bill is made of the upstream's own numbers.
 
 use super::error::envelope;
+use super::rename;
 use crate::domain::Usage;
 use crate::providers::{Ending, Progress, Reading, ResponseMeter};
 use crate::wire::chat::{
@@ -21,6 +22,31 @@ pub(super) const EXCEPTION: HeaderName = HeaderName::from_static("x-amzn-errorty
 const KEPT: [HeaderName; 3] =
     [RETRY_AFTER, HeaderName::from_static("retry-after-ms"), HeaderName::from_static("x-upstream-request-id")];
 
+/// What is done to an answer on its way to the client.
+#[derive(Clone, Debug)]
+pub(in crate::gateway) enum Around {
+    Translated(Box<Translation>),
+    /// The same form: only the model's name is another.
+    Renamed(Box<str>),
+}
+
+impl Around {
+    /// The meter of an answer, with that around it.
+    pub(in crate::gateway) fn wrap(
+        &self,
+        inner: Box<dyn ResponseMeter>,
+        status: u16,
+        headers: &HeaderMap,
+    ) -> Box<dyn ResponseMeter> {
+        match self {
+            Self::Translated(translation) => translation.wrap(inner, status, headers),
+            Self::Renamed(name) if (200..300).contains(&status) => rename::renamed(inner, name),
+            // An error passes as it is.
+            Self::Renamed(_) => inner,
+        }
+    }
+}
+
 /// How one answer is to be translated.
 #[derive(Clone, Debug)]
 pub(in crate::gateway) struct Translation {
@@ -32,13 +58,7 @@ pub(in crate::gateway) struct Translation {
 }
 
 impl Translation {
-    /// The meter of an answer, with the translation around it.
-    pub(in crate::gateway) fn wrap(
-        &self,
-        inner: Box<dyn ResponseMeter>,
-        status: u16,
-        headers: &HeaderMap,
-    ) -> Box<dyn ResponseMeter> {
+    fn wrap(&self, inner: Box<dyn ResponseMeter>, status: u16, headers: &HeaderMap) -> Box<dyn ResponseMeter> {
         let mode = if !(200..300).contains(&status) {
             let class = headers.get(EXCEPTION).and_then(|v| v.to_str().ok()).map(Into::into);
             Mode::Failed { status, class, body: Vec::new() }
@@ -110,7 +130,7 @@ impl Translated {
         }
     }
 
-    fn whole(&mut self, answer: Option<Answer>) -> Vec<u8> {
+    fn whole(&mut self, answer: Option<Answer>) -> Bytes {
         let how = &self.how;
         match answer {
             Some(answer) => {
@@ -118,7 +138,7 @@ impl Translated {
                     Some(name) => chat::AnswerTool::apply_whole(name, answer),
                     None => answer,
                 };
-                chat::write_answer(how.client, &answer, &how.asked)
+                chat::write_answer(how.client, &answer, &how.asked).into()
             }
             None => {
                 self.status = Some(502);
@@ -199,12 +219,12 @@ impl ResponseMeter for Translated {
                 let body = std::mem::take(body);
                 let answer = if *fits { chat::read_answer(self.how.upstream, &body).ok() } else { None };
                 let whole = self.whole(answer);
-                out.push(whole.into());
+                out.push(whole);
             }
             Mode::Failed { status, class, body } => {
                 let (status, body) = failed_body(self.how.upstream, self.how.client, *status, class.as_deref(), body);
                 self.status = Some(status);
-                out.push(body.into());
+                out.push(body);
             }
         }
     }
@@ -236,6 +256,18 @@ impl ResponseMeter for Translated {
 
     fn is_stream(&self) -> bool {
         matches!(self.mode, Mode::Stream { .. })
+    }
+
+    fn keep_alive(&self) -> Option<Bytes> {
+        match (&self.mode, self.how.client) {
+            (Mode::Stream { .. }, Format::Anthropic) => {
+                Some(Bytes::from_static(b"event: ping\ndata: {\"type\":\"ping\"}\n\n"))
+            }
+            (Mode::Stream { .. }, Format::OpenAiChat | Format::OpenAiCompletions | Format::OpenAiResponses) => {
+                Some(Bytes::from_static(b": ping\n\n"))
+            }
+            _ => None,
+        }
     }
 
     fn held_whole(&self) -> Option<usize> {
@@ -291,7 +323,7 @@ pub(super) fn failed_body(
     status: u16,
     class: Option<&str>,
     body: &[u8],
-) -> (u16, Vec<u8>) {
+) -> (u16, Bytes) {
     let mut failure = chat::read_failure(upstream, status, class, body);
     let (status, code) = client_status(upstream, status, &failure);
     if code.is_some() {
@@ -301,9 +333,9 @@ pub(super) fn failed_body(
     (status, body)
 }
 
-fn error_body(client: Format, failure: &Failure, status: u16) -> Vec<u8> {
-    let body = match client {
-        Format::Anthropic => anthropic_error(failure),
+fn error_body(client: Format, failure: &Failure, status: u16) -> Bytes {
+    match client {
+        Format::Anthropic => anthropic_error(failure).to_string().into(),
         _ => {
             let object = openai_error(failure);
             let text = |name: &str| object.get(name).and_then(|v| v.as_str());
@@ -314,6 +346,5 @@ fn error_body(client: Format, failure: &Failure, status: u16) -> Vec<u8> {
             };
             envelope(&failure.message, kind, failure.code.as_deref().or(text("code")).unwrap_or("upstream_error"), None)
         }
-    };
-    body.to_string().into_bytes()
+    }
 }

@@ -224,9 +224,9 @@ impl Ask<'_> {
         let said = text::whole(self.act);
         let answer = if self.is("embed") {
             if self.is("titan") {
-                json!({"embedding": [0.5, 0.25], "inputTextTokenCount": self.input()})
+                json!({"embedding": text::vector(&self.sent["inputText"]), "inputTextTokenCount": self.input()})
             } else {
-                json!({"id": "e", "embeddings": [[0.5, 0.25]], "texts": self.sent["texts"]})
+                json!({"id": "e", "embeddings": text::vectors(&self.sent["texts"]), "texts": self.sent["texts"]})
             }
         } else if self.is("claude") && self.sent.get("prompt").is_some() {
             json!({"type": "completion", "completion": said, "stop_reason": "stop_sequence", "stop": "\n\nHuman:"})
