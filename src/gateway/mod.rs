@@ -21,6 +21,7 @@ mod arrival;
 mod decode;
 mod expiry;
 mod face;
+mod fetch;
 mod forward;
 mod headers;
 mod ids;
@@ -39,6 +40,7 @@ mod walk;
 
 pub use expiry::{ExpiredKeys, KeyExpiry, expire_keys};
 pub use face::{Beside, Face};
+pub use fetch::FetchRules;
 pub use upstreams::PeerTimeouts;
 
 use crate::auth::shared::SharedSecrets;
@@ -132,6 +134,8 @@ pub struct GatewaySettings {
     pub aws_region: String,
     /// After so long a silence a translated stream tells its client that it lives.
     pub keep_alive: Duration,
+    /// Pictures that clients name by URL.
+    pub fetch: FetchRules,
     /// Parameters that an upstream has no word for are refused, not dropped.
     pub refuse_unsupported: bool,
 }

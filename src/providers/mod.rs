@@ -328,6 +328,14 @@ pub trait Provider: Send + Sync + fmt::Debug {
     fn embeddings(&self, _model: &str, _known: &str) -> Option<EmbeddingRoute> {
         None
     }
+    /// The path at which a knowledge base answers by itself ([`Format::Knowledge`]), as [`Provider::endpoint`] takes it.
+    fn knowledge(&self, _stream: bool) -> Option<&'static str> {
+        None
+    }
+    /// The path at which passages are looked up in a knowledge base.
+    fn retrieval(&self, _base: &str) -> Option<String> {
+        None
+    }
     /// What this model can, as far as its name tells.
     fn target(&self, model: &str) -> Target {
         Target { model: model.into(), ..Target::default() }

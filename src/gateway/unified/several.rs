@@ -71,11 +71,7 @@ impl Told {
 /// What came of all calls: answers in the order of their bodies, or the first failure; and what they consumed together.
 pub(super) struct Sum {
     pub(super) outcome: Result<Vec<Bytes>, Failed>,
-    pub(super) reading: Reading,
-    pub(super) also: Vec<(Box<str>, Usage)>,
-    pub(super) upstream_request_id: Box<str>,
-    /// Some of it was cut short.
-    pub(super) aborted: bool,
+    pub(super) bill: Bill,
 }
 
 /// Until the client leaves.
@@ -273,14 +269,15 @@ impl Read<'_> {
     }
 }
 
-/// The bills of several calls on their way into one.
+/// The bills of several calls in one.
 #[derive(Default)]
-struct Bill {
+pub(super) struct Bill {
     calls: usize,
-    reading: Reading,
-    also: Vec<(Box<str>, Usage)>,
-    upstream_request_id: Box<str>,
-    aborted: bool,
+    pub(super) reading: Reading,
+    pub(super) also: Vec<(Box<str>, Usage)>,
+    pub(super) upstream_request_id: Box<str>,
+    /// Some of it was cut short.
+    pub(super) aborted: bool,
 }
 
 impl Bill {
@@ -303,10 +300,9 @@ impl Bill {
         outcome
     }
 
-    fn sum(self, outcome: Result<Vec<Bytes>, Failed>) -> Sum {
-        let Self { calls, mut reading, also, upstream_request_id, aborted } = self;
-        reading.usage.many |= calls > 1;
-        Sum { outcome, reading, also, upstream_request_id, aborted }
+    fn sum(mut self, outcome: Result<Vec<Bytes>, Failed>) -> Sum {
+        self.reading.usage.many |= self.calls > 1;
+        Sum { outcome, bill: self }
     }
 }
 
@@ -336,8 +332,8 @@ mod tests {
         assert!(bill.add(told(4, UsageSource::Estimated, Err(Failed::Gateway(GatewayError::Timeout)))).is_err());
         assert!(bill.add(told(0, UsageSource::None, Err(Failed::Gateway(GatewayError::Connect)))).is_err());
         let sum = bill.sum(Err(Failed::ClientGone));
-        let Usage { in_text, source, many, .. } = sum.reading.usage;
-        assert_eq!((in_text, source, many, sum.aborted), (7, UsageSource::Estimated, true, true));
+        let Usage { in_text, source, many, .. } = sum.bill.reading.usage;
+        assert_eq!((in_text, source, many, sum.bill.aborted), (7, UsageSource::Estimated, true, true));
     }
 
     #[test]
@@ -345,6 +341,6 @@ mod tests {
         let mut bill = Bill::default();
         assert!(bill.add(told(3, UsageSource::Upstream, Ok(Bytes::new()))).is_ok());
         let sum = bill.sum(Ok(Vec::new()));
-        assert_eq!((sum.reading.usage.many, sum.aborted), (false, false));
+        assert_eq!((sum.bill.reading.usage.many, sum.bill.aborted), (false, false));
     }
 }

@@ -72,6 +72,12 @@ impl Provider for Bedrock {
         let (format, sizes) = family::embeddings(known)?;
         Some(EmbeddingRoute { format, path: format!("/model/{}/invoke", endpoints::segment(model)), sizes })
     }
+    fn knowledge(&self, stream: bool) -> Option<&'static str> {
+        Some(if stream { "/retrieveAndGenerateStream" } else { "/retrieveAndGenerate" })
+    }
+    fn retrieval(&self, base: &str) -> Option<String> {
+        Some(format!("/knowledgebases/{}/retrieve", endpoints::segment(base)))
+    }
     fn target(&self, model: &str) -> Target {
         family::target(model)
     }

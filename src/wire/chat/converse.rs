@@ -5,7 +5,7 @@
 
 mod answer;
 mod block;
-mod failure;
+pub(super) mod failure;
 mod field;
 mod media;
 mod read_blocks;
