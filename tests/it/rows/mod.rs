@@ -1,6 +1,7 @@
 //! Models that an administrator has made, called on `/v1`: vectors, knowledge bases, pictures from elsewhere.
 
 mod embeddings;
+mod knowledge;
 mod pictures;
 
 use crate::support::{Gateway, Setup, eventually};
