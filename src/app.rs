@@ -399,6 +399,7 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
         log_body_limit: config.events.log_body_limit.as_usize(),
         max_in_flight: proxy.max_requests as u64,
         cors: proxy.cors,
+        origins: config.management.cors_allow_origins.clone(),
         remove_user_agent: proxy.remove_user_agent,
         budget_mode: config.limits.budget_mode,
         billing_zone: config.limits.billing_timezone.clone(),
@@ -408,7 +409,7 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
         anonymous_refusals_per_minute: config.events.anonymous_refusals_per_minute,
         base_urls: base_urls.collect(),
         deny_targets: config.security.deny_targets.clone(),
-        boot_keys: SharedSecrets::new([config.admin.api_key.clone()]),
+        boot_keys: SharedSecrets::new([config.admin.pass.clone(), config.admin.api_key.clone()]),
         aws_region: config.unified.aws_region.as_str().to_owned(),
         keep_alive: config.unified.keep_alive,
         fetch: FetchRules {

@@ -24,12 +24,14 @@
 //! | 2 | `ledger` | one event per admitted request |
 //! | 2 | `providers` | one folder per provider |
 //! | 2 | `metering` | tokens, prices, cost |
-//! | 1 | `wire` | framing: server-sent events, JSON edits |
+//! | 1 | `wire` | framing: server-sent events, JSON edits; in `chat` the forms of conversations |
 //! | 0 | `domain` | the words |
 //!
 //! # The walk of a request
 //!
 //! `gateway::walk`: arrive, identify, read, admit, forward, relay, settle; a file for each step, listed in `gateway`.
+//! The unified API walks the same way; what it adds (model rows, translation, other attempts) is `gateway::unified`.
+//! A new form of conversations is a codec in `wire::chat`; a new kind of model row is a line in `providers::backend`.
 //! An admin change: `admin::<resource>::configuration` or `management` (JSON), its `service` (rules), `store` (one transaction),
 //! `store::loader` (the new snapshot, before the answer is sent).
 //!
@@ -44,7 +46,8 @@
 //! - Floors 0 to 2 know no clock, socket, task or environment. The request path makes no store query.
 //! - A secret has no `Display`, and a `Debug` that hides it. Only `config` reads the environment.
 //! - Every queue, buffer, body and wait has a bound. No lock is held across an await, but for the loader's turn.
-//! - Only `gateway::refuse`, `admin::http` and `admin::management::answer` write error answers. No file outside `providers` names a provider.
+//! - Only `gateway::refuse`, with `gateway::unified::error` for its own API, `admin::http` and `admin::management::answer`
+//!   write error answers. No file outside `providers` names a provider.
 
 pub mod admin;
 pub mod app;

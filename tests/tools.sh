@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs into .tools/ what the tests with real SDKs need: two majors each of the OpenAI and the Anthropic SDK for
-# Python, those for Node, and aimock. Does nothing that is already done. A missing Debian package is installed when this may (root, apt-get),
-# else the exact command is printed and the script fails.
+# Python, those for Node, LangChain, and aimock. Does nothing that is already done. A missing Debian package is installed
+# when this may (root, apt-get), else the exact command is printed and the script fails.
 #
 # Usage: tests/tools.sh [cmake|sdk|all]
 set -euo pipefail
@@ -70,6 +70,7 @@ sdk() {
     python_sdk anthropic-0 anthropic-0
     python_sdk anthropic-2 anthropic-2
     python_sdk bedrock bedrock
+    python_sdk langchain langchain
     own_node
     node_package node
     node_package node-bedrock

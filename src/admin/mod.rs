@@ -25,7 +25,6 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub use management::Origins;
 pub use models::first_models;
 pub use session::Access;
 pub use state::{AdminState, Dependency, Readiness, Refresh};

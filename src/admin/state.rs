@@ -1,6 +1,7 @@
 //! What the admin listener works with, and the two small needs it states to the shell.
 
-use super::{Access, Origins};
+use super::Access;
+use crate::auth::origins::Origins;
 use crate::domain::BillingZone;
 use crate::domain::time::Clock;
 use crate::limits::Counters;

@@ -2,5 +2,6 @@
 
 pub mod credential;
 pub mod digest;
+pub mod origins;
 pub mod paths;
 pub mod shared;

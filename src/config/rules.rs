@@ -75,7 +75,7 @@ fn place_single(config: &mut Config, reader: &mut Reader<'_>) {
         config.single.listen = Some(listen);
         reader.replace_default("single.listen", &listen.to_string(), "because admin.api_key is set");
     }
-    if config.single.listen.is_some() && config.admin.api_key.is_empty() {
+    if config.single.listen.is_some() && config.admin.api_key.is_empty() && config.admin.pass.is_empty() {
         reader.refuse(&["single.listen", "admin.api_key"], "nobody could make a key: set admin.api_key");
     }
 }

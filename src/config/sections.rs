@@ -5,7 +5,7 @@ use super::declare::{Key, Section, section};
 use super::reader::Reader;
 use super::value::{ByteSize, Durability, Region, Unpriced, UnsupportedParams, Value};
 use super::{Config, Providers};
-use crate::admin::Origins;
+use crate::auth::origins::Origins;
 use crate::domain::{BillingZone, BudgetMode, Network, Secret};
 use crate::telemetry::{LogFormat, LogLevel};
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ section! {
         /// The longest silence of an upstream that is answering.
         idle_timeout: Duration = "600s";
         /// Largest body of a JSON request.
-        body_limit: ByteSize = "32MiB";
+        body_limit: ByteSize = "32MiB", also "MAX_BODY_BYTES";
         /// Largest body of an upload (files, audio, images).
         upload_limit: ByteSize = "512MiB";
         /// All request bodies in memory together; beyond it new requests are answered 503.
@@ -108,9 +108,9 @@ section! {
 }
 
 section! {
-    /// The management API, of the admin listener.
+    /// The management API.
     Management {
-        /// Origins of web pages that may call it, separated by commas. Keys are asked for in any case.
+        /// Origins of web pages that may call it and the unified API, separated by commas. Keys are asked for in any case.
         cors_allow_origins: Origins = "*", also "CORS_ALLOW_ORIGINS";
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::admin::Origins;
+use crate::auth::origins::Origins;
 use crate::domain::{BudgetMode, Network};
 use crate::telemetry::{LogFormat, LogLevel};
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //! never repeats the value; whether it may be shown is the caller's decision.
 
 use super::declare::Form;
-use crate::admin::Origins;
+use crate::auth::origins::Origins;
 use crate::domain::{BillingZone, BudgetMode, Network, Secret, duration};
 use crate::telemetry::{LogFormat, LogLevel};
 use std::net::SocketAddr;

@@ -9,6 +9,7 @@ use crate::domain::{BudgetMode, Key, Money, Setting, SettingId, UnixMillis, Usag
 use crate::ledger::Booking;
 use crate::limits::{Ask, RateState, Refusal, Rules, Verdict};
 use crate::metering::{Price, Pricing};
+use crate::providers::backend::CachedRates;
 use crate::providers::{self, Billing, Call, Endpoint, Handle, Provider};
 use crate::snapshot::{ServedModel, Snapshot};
 use bytes::Bytes;
@@ -32,7 +33,10 @@ impl Planned {
     /// The price of a model in this request: the row's own, whatever answered, else by the prices of setting and table.
     pub(super) fn price(&self, g: &Pricing, answered: Option<&str>, asked: &str, at: UnixMillis) -> Option<Price> {
         match &self.row {
-            Some(served) => Some(providers::row_price(g, &*self.provider, &served.row, asked, at)),
+            Some(served) => {
+                let cached = served.backend.as_ref().map_or_else(|_| CachedRates::default(), |b| b.cached_rates);
+                Some(providers::row_price(g, &*self.provider, (&served.row, cached), asked, at))
+            }
             None => providers::price(g, &*self.provider, &self.setting, answered, asked, at),
         }
     }

@@ -1,7 +1,7 @@
 //! Answers that the gateway itself gives: health, preflights, refusals. They leave whole, whatever the client is still sending.
 
 use super::arrival::Arrival;
-use super::headers::{self, REQUEST_ID, Stamp};
+use super::headers::{self, Stamp};
 use super::refuse::GatewayError;
 use super::unified::UnifiedError;
 use crate::providers::Dialect;
@@ -49,12 +49,14 @@ pub(super) async fn send_error(
 }
 
 pub(super) async fn answer(session: &mut Session, arrival: &Arrival, status: u16, body: Bytes) -> pingora::Result<()> {
-    let mut head = ResponseHeader::build_no_case(status, Some(4))?;
+    let mut headers = HeaderMap::with_capacity(4);
     if !body.is_empty() {
-        head.insert_header(http::header::CONTENT_TYPE, "application/json")?;
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    head.insert_header(REQUEST_ID, &*arrival.request_id)?;
-    send(session, head, body).await
+    let stamp = Stamp { request_id: arrival.request_id.clone(), allowed: arrival.allowed.clone(), ..Stamp::default() };
+    stamp.apply(&mut headers);
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    send(session, headers::response(status, headers), body).await
 }
 
 /// An answer of our own. What the client is still sending is read on for a while: closing at once would destroy the answer.

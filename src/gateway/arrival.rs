@@ -1,9 +1,10 @@
 //! What is known of a request before anybody looks at its key: time, path, ids, deadlines, wishes.
 
-use super::{Gateway, headers, ids};
+use super::{Gateway, cross_origin, headers, ids};
+use crate::auth::origins::Allowed;
 use crate::domain::{EventId, UnixMillis, duration};
 use crate::gateway::refuse::GatewayError;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, Method};
 use pingora::http::RequestHeader;
 use serde_json::value::RawValue;
 use std::time::Duration;
@@ -22,7 +23,7 @@ pub(super) struct Arrival {
     pub(super) request_id: Box<str>,
     pub(super) method: Method,
     pub(super) path: Box<str>,
-    pub(super) allow_origin: Option<HeaderValue>,
+    pub(super) allowed: Allowed,
 }
 
 impl Arrival {
@@ -33,7 +34,7 @@ impl Arrival {
             Some(id) => id.into(),
             None => event_id.to_string().into(),
         };
-        let allow_origin = g.settings.cors.then(|| head.headers.get(http::header::ORIGIN).cloned()).flatten();
+        let allowed = cross_origin::allowed(g, head.uri.path(), &head.headers);
         Self {
             started: Instant::now(),
             now,
@@ -41,7 +42,7 @@ impl Arrival {
             request_id,
             method: head.method.clone(),
             path: head.uri.path().into(),
-            allow_origin,
+            allowed,
         }
     }
 
@@ -88,6 +89,7 @@ fn cut(text: &str, limit: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     fn with(name: &'static str, value: &[u8]) -> HeaderMap {
         let mut headers = HeaderMap::new();

@@ -1,12 +1,13 @@
 //! Header hygiene, both ways: what may cross the gateway, and what the gateway says itself.
 
 use super::upstreams::BaseUrl;
+use crate::auth::origins::Allowed;
 use crate::domain::EventId;
 use crate::limits::RateState;
 use crate::providers::{Endpoint, Outbound, ResponseMeter};
 use http::header::{
-    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST,
-    SEC_WEBSOCKET_EXTENSIONS, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_EXTENSIONS, TRANSFER_ENCODING,
+    UPGRADE, USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -143,8 +144,7 @@ fn ends_here(name: &str) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct Stamp {
     pub(super) request_id: Box<str>,
-    /// `Access-Control-Allow-Origin`, when CORS is on.
-    pub(super) allow_origin: Option<HeaderValue>,
+    pub(super) allowed: Allowed,
     pub(super) event_id: Option<EventId>,
     pub(super) provider: Option<Box<str>>,
     pub(super) model: Option<Box<str>>,
@@ -196,9 +196,7 @@ impl Stamp {
         if let Some(dropped) = &self.dropped {
             put(DROPPED, dropped);
         }
-        if let Some(origin) = &self.allow_origin {
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        }
+        self.allowed.apply(headers);
         if let Some(rate) = &self.rate {
             headers.insert(RATE_LIMIT, rate.limit.into());
             headers.insert(RATE_REMAINING, rate.remaining.into());

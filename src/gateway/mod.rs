@@ -18,6 +18,7 @@
 mod admit;
 mod answer;
 mod arrival;
+mod cross_origin;
 mod decode;
 mod expiry;
 mod face;
@@ -43,6 +44,7 @@ pub use face::{Beside, Face};
 pub use fetch::FetchRules;
 pub use upstreams::PeerTimeouts;
 
+use crate::auth::origins::Origins;
 use crate::auth::shared::SharedSecrets;
 use crate::domain::time::Clock;
 use crate::domain::{BillingZone, BudgetMode, Key, Network, UnixMillis};
@@ -116,6 +118,8 @@ pub struct GatewaySettings {
     /// Requests at once; more are refused with 503.
     pub max_in_flight: u64,
     pub cors: bool,
+    /// Of pages that may call the unified API, where `cors` is on.
+    pub origins: Origins,
     pub remove_user_agent: bool,
     pub budget_mode: BudgetMode,
     /// Whose months quotas are counted in.

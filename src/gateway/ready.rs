@@ -4,8 +4,10 @@ use super::Gateway;
 use super::forward::Fault;
 use super::headers;
 use super::refuse::GatewayError;
+use super::unified::UnifiedError;
 use super::upstreams::Upstream;
 use crate::domain::Setting;
+use crate::providers::backend::Misconfigured;
 use crate::providers::{self, Call, Endpoint, Handle, IncompleteSetting, Prepare, Unsigned};
 use bytes::Bytes;
 use pingora::http::RequestHeader;
@@ -19,6 +21,8 @@ pub(super) struct Asked<'a> {
     pub(super) endpoint: &'a Endpoint,
     pub(super) call: &'a Call,
     pub(super) setting: &'a Setting,
+    /// For the unified API, whose clients have no say in settings.
+    pub(super) unified: bool,
 }
 
 /// What goes on the wire, and where.
@@ -43,7 +47,7 @@ pub(super) async fn ready(
     request: &Bytes,
     length: impl FnOnce(&Bytes) -> Option<u64>,
 ) -> Result<Ready, Halt> {
-    let Asked { provider, endpoint, call, setting } = asked;
+    let Asked { provider, endpoint, call, setting, unified } = asked;
     let ambient = if provider.is_ambient(setting) { g.ports.ambient.current() } else { None };
     let prepared = provider.prepare(&Prepare {
         endpoint,
@@ -54,7 +58,14 @@ pub(super) async fn ready(
         body: request,
         ambient: ambient.as_deref(),
     });
-    let incomplete = |bad: IncompleteSetting| Halt::Refused(GatewayError::IncompleteSetting(bad.entry));
+    let incomplete = |bad: IncompleteSetting| {
+        Halt::Refused(if unified {
+            tracing::warn!(entry = bad.entry, "what serves this model cannot be used");
+            UnifiedError::Misconfigured(Misconfigured::Provider.to_string()).into()
+        } else {
+            GatewayError::IncompleteSetting(bad.entry)
+        })
+    };
     let outbound = prepared.map_err(incomplete)?;
     let configured = g.settings.base_urls.get(provider.name()).map(|url| &**url);
     let base_url = match (&outbound.base_url, configured, &outbound.public_url) {

@@ -46,7 +46,7 @@ pub(super) async fn refuse(
     note(g, session, arrival, who, &error);
     let stamp = Stamp {
         request_id: arrival.request_id.clone(),
-        allow_origin: arrival.allow_origin.clone(),
+        allowed: arrival.allowed.clone(),
         rate: error.rate(),
         ..Stamp::default()
     };

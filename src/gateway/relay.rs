@@ -220,19 +220,25 @@ impl Relay<'_> {
                         break;
                     }
                     if self.must_hold.is_some_and(|limit| total > limit) {
-                        return self.aborted(Delivery::Unsent(Unsent::Broken), GatewayError::Upstream.status(), None);
+                        return self
+                            .aborted(Delivery::Unsent(Unsent::Broken), GatewayError::Upstream.status(), None)
+                            .await;
                     }
                     if self.must_hold.is_none() && total > HELD_WHOLE {
                         return self.streamed(stamp, false, pieces).await;
                     }
                 }
                 Next::End => break,
-                Next::ClientGone => return self.aborted(Delivery::ClientGone, settle::CLIENT_CLOSED_REQUEST, None),
+                Next::ClientGone => {
+                    return self.aborted(Delivery::ClientGone, settle::CLIENT_CLOSED_REQUEST, None).await;
+                }
                 Next::Broken => {
-                    return self.aborted(Delivery::Unsent(Unsent::Broken), GatewayError::Upstream.status(), None);
+                    return self.aborted(Delivery::Unsent(Unsent::Broken), GatewayError::Upstream.status(), None).await;
                 }
                 Next::TimedOut => {
-                    return self.aborted(Delivery::Unsent(Unsent::TimedOut), GatewayError::Timeout.status(), None);
+                    return self
+                        .aborted(Delivery::Unsent(Unsent::TimedOut), GatewayError::Timeout.status(), None)
+                        .await;
                 }
             }
         }
@@ -245,7 +251,7 @@ impl Relay<'_> {
             let list = join(&mut self.out);
             let (key, provider) = (self.planned.key.id, self.planned.provider.name());
             let Some(own) = Box::pin(objects::own_only(self.g, key, provider, &list)).await else {
-                return self.aborted(Delivery::Unsent(Unsent::Broken), GatewayError::Upstream.status(), None);
+                return self.aborted(Delivery::Unsent(Unsent::Broken), GatewayError::Upstream.status(), None).await;
             };
             self.out.push(own);
         }
@@ -257,7 +263,7 @@ impl Relay<'_> {
         let body = join(&mut self.out);
         let still = StillTrue { length: false, encoding: self.decoder.is_identity() };
         let framing = if matches!(self.status, 204 | 304) { Framing::Untouched } else { Framing::Length(body.len()) };
-        let Some(head) = self.head(&stamp, still, framing) else { return self.cut(first_byte) };
+        let Some(head) = self.head(&stamp, still, framing) else { return self.cut(first_byte).await };
         let tasks = if body.is_empty() {
             vec![HttpTask::Header(Box::new(head), true)]
         } else {
@@ -276,7 +282,7 @@ impl Relay<'_> {
         let bodiless = self.upstream.response_done();
         let framing =
             if bodiless || matches!(self.status, 204 | 304) { Framing::Untouched } else { Framing::Open { http2 } };
-        let Some(head) = self.head(&stamp, still, framing) else { return self.cut(first_byte) };
+        let Some(head) = self.head(&stamp, still, framing) else { return self.cut(first_byte).await };
         if bodiless && early.is_empty() {
             self.finish_body();
             let booked = self.book(Ending::Complete).await;
@@ -285,19 +291,19 @@ impl Relay<'_> {
         }
         let delivery = self.write(vec![HttpTask::Header(Box::new(head), false)]).await;
         if delivery != Delivery::Whole {
-            return self.aborted(delivery, self.status, Some(first_byte));
+            return self.aborted(delivery, self.status, Some(first_byte)).await;
         }
         self.keep_alive = self.meter.keep_alive();
         for piece in early {
             if let Some(gone) = self.pass(piece, false).await {
-                return self.aborted(gone, self.status, Some(first_byte));
+                return self.aborted(gone, self.status, Some(first_byte)).await;
             }
         }
         loop {
             let (piece, done) = match self.next().await {
                 Next::Piece(piece, done) => (piece, done),
                 Next::End => (Bytes::new(), true),
-                Next::ClientGone => return self.aborted(Delivery::ClientGone, self.status, Some(first_byte)),
+                Next::ClientGone => return self.aborted(Delivery::ClientGone, self.status, Some(first_byte)).await,
                 Next::Broken => {
                     return self.broken(event_stream, "the provider ended the stream early", first_byte).await;
                 }
@@ -306,10 +312,10 @@ impl Relay<'_> {
                 }
             };
             if let Some(gone) = self.pass(piece, done).await {
-                return self.aborted(gone, self.status, Some(first_byte));
+                return self.aborted(gone, self.status, Some(first_byte)).await;
             }
             if done {
-                return self.aborted(Delivery::Whole, self.status, Some(first_byte));
+                return self.aborted(Delivery::Whole, self.status, Some(first_byte)).await;
             }
         }
     }
@@ -427,7 +433,12 @@ impl Relay<'_> {
     }
 
     /// Ends the exchange without more output: what was consumed is booked, unless it is already.
-    fn aborted(&mut self, delivery: Delivery, status: u16, first_byte: Option<Instant>) -> Delivered {
+    async fn aborted(&mut self, delivery: Delivery, status: u16, first_byte: Option<Instant>) -> Delivered {
+        if delivery == Delivery::ClientGone {
+            // At once: counting what was said may take a while, and nobody wants to hear more.
+            self.reusable = false;
+            let _closed = tokio::time::timeout(LAST_WORD, self.upstream.shutdown()).await.is_ok();
+        }
         let booked = match &self.booked {
             Some(booked) => booked.clone(),
             None => {
@@ -441,15 +452,15 @@ impl Relay<'_> {
     /// The upstream broke after the head was sent: an event stream is told so in its own words, anything else is cut.
     async fn broken(&mut self, event_stream: bool, message: &str, first_byte: Instant) -> Delivered {
         self.reusable = false;
-        let mut delivered = self.aborted(Delivery::Cut, self.status, Some(first_byte));
+        let mut delivered = self.aborted(Delivery::Cut, self.status, Some(first_byte)).await;
         if event_stream && let Some(tail) = self.meter.last_words(message) {
             delivered.delivery = self.write(vec![HttpTask::Body(Some(tail), true)]).await;
         }
         delivered
     }
 
-    fn cut(&mut self, first_byte: Instant) -> Delivered {
-        self.aborted(Delivery::Cut, self.status, Some(first_byte))
+    async fn cut(&mut self, first_byte: Instant) -> Delivered {
+        self.aborted(Delivery::Cut, self.status, Some(first_byte)).await
     }
 
     async fn write(&mut self, tasks: Vec<HttpTask>) -> Delivery {

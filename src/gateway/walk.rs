@@ -4,6 +4,7 @@ use super::Gateway;
 use super::admit::{self, Admitted, Planned, Wishes};
 use super::answer::{answer, send, send_error};
 use super::arrival::{self, Arrival};
+use super::cross_origin;
 use super::face::{Beside, answer_beside};
 use super::forward::{self, Answer, Fault, Patience, Payload};
 use super::headers::{self, Stamp};
@@ -35,8 +36,7 @@ use tokio::time::Instant;
 /// `Err` only when the connection must be cut.
 pub(super) async fn walk(g: &Gateway, beside: Option<&dyn Beside>, session: &mut Session) -> pingora::Result<()> {
     let arrival = Arrival::new(g, session.req_header());
-    if g.settings.cors && arrival.method == http::Method::OPTIONS && arrival.allow_origin.is_some() {
-        let head = headers::preflight(session.req_header())?;
+    if let Some(head) = cross_origin::preflight(g, beside.is_some(), &arrival.path, session.req_header())? {
         return send(session, head, Bytes::new()).await;
     }
     match space::of(&arrival.method, &arrival.path, &g.ports.snapshot) {
@@ -342,6 +342,7 @@ impl<'a> Serving<'a> {
             endpoint: &planned.endpoint,
             call: &planned.call,
             setting: &planned.setting,
+            unified: self.client.is_some(),
         };
         let declared = read::declared_length(session);
         let length = |body: &Bytes| if whole { Some(body.len() as u64) } else { declared };
@@ -381,7 +382,7 @@ impl<'a> Serving<'a> {
     pub(super) fn stamp(&self) -> Stamp {
         Stamp {
             request_id: self.arrival.request_id.clone(),
-            allow_origin: self.arrival.allow_origin.clone(),
+            allowed: self.arrival.allowed.clone(),
             event_id: Some(self.arrival.event_id),
             provider: Some(self.planned.provider.name().into()),
             model: Some(self.planned.call.model.clone()),

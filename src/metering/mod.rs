@@ -7,7 +7,7 @@ pub mod table;
 mod vectors;
 
 pub use price::Price;
-pub use table::{Pricing, PricingError};
+pub use table::{FixedRates, Pricing, PricingError};
 
 /// Limits of a model from the price table, tokens. `None` = unknown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

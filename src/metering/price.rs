@@ -57,6 +57,12 @@ impl Bucket {
             _ => Some(Self::Input),
         }
     }
+    pub(super) const fn is_cache_read(self) -> bool {
+        matches!(self, Self::CacheRead | Self::CacheReadAudio | Self::CacheReadImage)
+    }
+    pub(super) const fn is_cache_write(self) -> bool {
+        matches!(self, Self::CacheWrite5m | Self::CacheWrite1h | Self::CacheWrite30m | Self::CacheWrite12h)
+    }
     const fn tokens(self, usage: &Usage) -> u64 {
         match self {
             Self::Input => usage.in_text,

@@ -72,6 +72,17 @@ pub struct Pricing {
     generated_at: Box<str>,
 }
 
+/// So much for each token of the prompt and of the answer, whatever its kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FixedRates {
+    pub prompt: Rate,
+    pub completion: Rate,
+    /// Of what was read from a cache; `None` = as any other token of the prompt.
+    pub cache_read: Option<Rate>,
+    /// Of what was written to one.
+    pub cache_write: Option<Rate>,
+}
+
 impl Pricing {
     /// The table that comes with this build.
     pub fn shipped() -> Self {
@@ -125,10 +136,19 @@ impl Pricing {
         }
     }
 
-    /// The price that somebody set for a model of their own: so much for each token of the prompt and of the answer,
-    /// whatever its kind, and nothing else. Limits are the table's.
-    pub fn fixed(&self, provider: &str, model: &str, at: UnixMillis, rates: (Rate, Rate)) -> Price {
-        let priced = overridden(rates, self.find(provider, model, at));
+    /// The price that somebody set for a model of their own, and nothing else. Limits are the table's.
+    pub fn fixed(&self, provider: &str, model: &str, at: UnixMillis, rates: &FixedRates) -> Price {
+        let mut priced = overridden((rates.prompt, rates.completion), self.find(provider, model, at));
+        for (bucket, rate) in Bucket::ALL.iter().zip(&mut priced.base.0) {
+            let own = if bucket.is_cache_read() {
+                rates.cache_read
+            } else if bucket.is_cache_write() {
+                rates.cache_write
+            } else {
+                None
+            };
+            *rate = own.unwrap_or(*rate);
+        }
         Price::new(Arc::new(Rates { units: Units::default(), ..priced }))
     }
 

@@ -2,8 +2,9 @@
 //! all the names that its provider may list it by. A setting's own cost map that knows either wins over the table.
 
 use super::Provider;
+use super::backend::CachedRates;
 use crate::domain::{Model, Money, Rate, Setting, UnixMillis};
-use crate::metering::{Price, Pricing};
+use crate::metering::{FixedRates, Price, Pricing};
 
 /// `at`: when the request started. `None` when nobody gave a price.
 pub fn price(
@@ -29,12 +30,23 @@ pub fn price(
     })
 }
 
-/// The price that a model row sets.
-pub fn row_price(pricing: &Pricing, provider: &dyn Provider, row: &Model, model: &str, at: UnixMillis) -> Price {
+/// The price that a model row sets. `cached`: what its config says of cached tokens.
+pub fn row_price(
+    pricing: &Pricing,
+    provider: &dyn Provider,
+    (row, cached): (&Model, CachedRates),
+    model: &str,
+    at: UnixMillis,
+) -> Price {
     let rate = |money: Money| Rate::from_units(money.units().saturating_mul(RATE_PER_MONEY));
-    let rates = (rate(row.price_in), rate(row.price_out));
+    let rates = FixedRates {
+        prompt: rate(row.price_in),
+        completion: rate(row.price_out),
+        cache_read: cached.read,
+        cache_write: cached.write,
+    };
     // Only limits hang on the name.
-    pricing.fixed(provider.name(), model, at, rates)
+    pricing.fixed(provider.name(), model, at, &rates)
 }
 
 /// Units of a rate in one of money.

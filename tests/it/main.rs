@@ -25,6 +25,8 @@ mod media;
 mod outage;
 mod rows;
 mod support;
+mod unified;
+mod unified_clients;
 #[path = "../upstream/mod.rs"]
 mod upstream;
 mod walk;

@@ -1,6 +1,7 @@
 //! One behaviour of the upstream: what to answer, how fast, and what to do wrong.
 //! A test queues it through the handle or `POST /_script`, or sends it inside the request itself as a JSON object:
-//! in the text of `user`, in `metadata.upstream` or `metadata.user_id`, or in the model name after `upstream:`.
+//! in the text of `user` or `safety_identifier`, in `metadata.upstream` or `metadata.user_id`, or in the model name after `upstream:`; where an
+//! API has none of these, in the words of a message after `upstream:`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -23,6 +24,10 @@ pub struct Act {
     /// Number of content pieces in a stream.
     pub chunks: Option<usize>,
     pub finish_reason: Option<String>,
+    /// What ended the answer, where the API tells it.
+    pub stop_sequence: Option<String>,
+    /// What the model thinks before it answers.
+    pub thought: Option<String>,
     pub calls: Vec<Call>,
     pub tokens: Tokens,
     /// The usage object, verbatim, in place of the one made from `tokens`.
@@ -120,6 +125,7 @@ impl Act {
     pub fn of_request(call: &Commands<'_>) -> Result<Option<Act>, String> {
         let command = call
             .user
+            .or(call.safety_identifier)
             .and_then(text)
             .filter(|user| user.starts_with('{'))
             .or_else(|| call.metadata.as_ref().and_then(Metadata::command))
@@ -128,6 +134,15 @@ impl Act {
             None => Ok(None),
             Some(json) => serde_json::from_str(&json).map(Some).map_err(|error| format!("no behaviour: {error}")),
         }
+    }
+
+    /// What the first message that begins with `upstream:` says, in a body whose messages have blocks of text.
+    pub fn of_words(body: &[u8]) -> Result<Option<Act>, String> {
+        let Ok(body) = serde_json::from_slice::<serde_json::Value>(body) else { return Ok(None) };
+        let messages = body.get("messages").and_then(|messages| messages.as_array());
+        let blocks = messages.into_iter().flatten().filter_map(|message| message.get("content")?.as_array()).flatten();
+        let command = blocks.filter_map(|block| block.get("text")?.as_str()?.strip_prefix("upstream:")).next();
+        command.map(serde_json::from_str).transpose().map_err(|error| format!("no behaviour: {error}"))
     }
 
     /// Anything that makes pieces leave one by one rather than at once.
@@ -143,6 +158,8 @@ pub struct Commands<'a> {
     pub model: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub user: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub safety_identifier: Option<&'a RawValue>,
     #[serde(borrow, deserialize_with = "lenient")]
     #[serde(default)]
     pub metadata: Option<Metadata<'a>>,

@@ -10,10 +10,11 @@ use tokio::net::TcpStream;
 use super::act::{Act, Commands, Early};
 use super::answer;
 use super::check::{self, Auth};
-use super::house::{House, Seen};
+use super::house::{Api, House, Seen};
 use super::play::{self, Ended};
 use super::reply::Reply;
 use super::request::{Body, Framing, Head, RequestError, Wire};
+use super::scenario;
 use super::sigv4;
 
 pub async fn serve(stream: TcpStream, house: Arc<House>) {
@@ -142,8 +143,19 @@ fn judge(house: &House, head: &Head, body: &Body, queued: Option<Act>, place: Pl
     };
     let act = match queued {
         Some(act) => act,
-        None => match Act::of_request(&commands) {
-            Ok(act) => act.unwrap_or_default(),
+        None => match Act::of_request(&commands).and_then(|act| match act {
+            None if answer::is_bedrock(head) => Act::of_words(&body.kept),
+            act => Ok(act),
+        }) {
+            Ok(Some(act)) => act,
+            Ok(None) => match scenario::act(api, head, body) {
+                None => Act::default(),
+                Some(Ok(act)) => act,
+                Some(Err(text)) => {
+                    house.add(&house.count.violations);
+                    return (unsound(api, head, &text), Act::default());
+                }
+            },
             Err(text) => {
                 return (answer::refusal(api, 400, "upstream_act", &text), Act::default());
             }
@@ -151,6 +163,15 @@ fn judge(house: &House, head: &Head, body: &Body, queued: Option<Act>, place: Pl
     };
     let reply = answer::answer(api, head, body, &commands, &act, place.number);
     (reply, act)
+}
+
+/// A conversation that the API would not take.
+fn unsound(api: Api, head: &Head, text: &str) -> Reply {
+    let text = format!("the upstream refuses: {text}");
+    if answer::is_bedrock(head) {
+        return answer::aws_error(400, "ValidationException", &text);
+    }
+    answer::refusal(api, 400, "upstream_check", &text)
 }
 
 async fn refuse(wire: &mut Wire, house: &House, error: &RequestError) {

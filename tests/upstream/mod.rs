@@ -19,6 +19,7 @@ mod house;
 mod play;
 mod reply;
 mod request;
+mod scenario;
 mod sigv4;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! The envelope of every answer of the management API, and the one place that makes its errors.
 
 use crate::store::StoreError;
+use crate::wire::refusal;
 use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
@@ -46,23 +47,7 @@ pub(in crate::admin) struct Refusal {
     text: Cow<'static, str>,
 }
 
-#[derive(Serialize)]
-struct Refused<'a> {
-    success: bool,
-    /// What clients of this API show.
-    data: &'a str,
-    error: ErrorObject<'a>,
-}
-
-/// What SDKs of chat APIs read.
-#[derive(Serialize)]
-struct ErrorObject<'a> {
-    message: &'a str,
-    #[serde(rename = "type")]
-    kind: &'a str,
-    code: &'a str,
-    param: Option<&'a str>,
-}
+const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
 const AUTHENTICATION: &str = "authentication_error";
 const PERMISSION: &str = "permission_error";
@@ -138,13 +123,12 @@ impl From<StoreError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let error = ErrorObject { message: &self.text, kind: self.kind, code: self.code, param: None };
-        json(self.status, &Refused { success: false, data: &self.text, error })
+        let refusal = refusal::Refusal { text: &self.text, kind: self.kind, code: self.code, param: None };
+        (self.status, [(CONTENT_TYPE, JSON)], refusal.body()).into_response()
     }
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
     match serde_json::to_vec(body) {
         Ok(body) => (status, [(CONTENT_TYPE, JSON)], body).into_response(),
         Err(error) => {

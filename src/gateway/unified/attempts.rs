@@ -26,14 +26,14 @@ impl Attempts {
 
     /// The credential for another attempt, and how long to wait for it; `None` when there is none.
     pub(in crate::gateway) fn next(&mut self, event: EventId, why: Why) -> Option<(Arc<Setting>, Duration)> {
-        if self.made >= self.most || !why.may_be_mended(self.settings.len()) {
+        // Another credential or region is not worn out: it is asked at once.
+        let made = usize::try_from(self.made).unwrap_or(usize::MAX).saturating_add(1);
+        let fresh = made < self.settings.len();
+        if self.made >= self.most || !why.may_be_mended(fresh) {
             return None;
         }
         self.made += 1;
-        let turn = usize::try_from(self.made).unwrap_or(usize::MAX).checked_rem(self.settings.len())?;
-        let setting = self.settings.get(turn)?;
-        // Another credential or region is not worn out: it is asked at once.
-        let fresh = usize::try_from(self.made).is_ok_and(|made| made < self.settings.len());
+        let setting = self.settings.get(made.checked_rem(self.settings.len())?)?;
         let pause = if fresh { Duration::ZERO } else { pause(self.made, event) };
         Some((Arc::clone(setting), pause))
     }
@@ -56,10 +56,11 @@ pub(in crate::gateway) enum Why {
 }
 
 impl Why {
-    fn may_be_mended(self, credentials: usize) -> bool {
+    /// `fresh`: there is a credential or region that was not asked yet.
+    fn may_be_mended(self, fresh: bool) -> bool {
         match self {
             // A credential that is refused stays refused.
-            Self::Status(401 | 403) => credentials > 1,
+            Self::Status(401 | 403) => fresh,
             Self::Status(408 | 424 | 429 | 500..=599) => true,
             Self::Fault(Fault::Connect | Fault::Broken { .. } | Fault::Timeout { .. }) => true,
             Self::Status(_) | Self::Fault(Fault::ClientGone { .. } | Fault::TooLarge { .. }) => false,
@@ -117,6 +118,13 @@ mod tests {
             assert_eq!(attempts(settings, 3).next(EVENT, why).is_some(), again, "{settings} {why:?}");
         }
         assert!(attempts(3, 0).next(EVENT, Why::Status(429)).is_none());
+    }
+
+    #[test]
+    fn a_refused_credential_is_not_shown_again() {
+        let mut left = attempts(2, 9);
+        assert!(left.next(EVENT, Why::Status(403)).is_some());
+        assert!(left.next(EVENT, Why::Status(403)).is_none(), "both were refused");
     }
 
     #[test]

@@ -46,6 +46,14 @@ pub(super) struct Composed {
     pub(super) held: Held,
 }
 
+/// Bodies from here on are translated aside, bytes.
+const LONG_BODY: usize = 512 * 1024;
+
+/// A long conversation takes milliseconds to read and to write anew: others on this thread go on elsewhere meanwhile.
+fn at_leisure<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    if bytes > LONG_BODY { tokio::task::block_in_place(work) } else { work() }
+}
+
 /// Longest budget for thinking that a header may ask for, tokens.
 const MOST_THINKING: u64 = 1_000_000;
 
@@ -125,7 +133,7 @@ pub(super) async fn compose(
             written
         }
         Surface::Embeddings => match route_of_embeddings(provider, row, model) {
-            Some(route) => embeddings(provider, route, row, &target, body)?,
+            Some(route) => at_leisure(body.len(), || embeddings(provider, route, row, &target, body))?,
             None => as_it_is(provider, surface, model, body)?,
         },
         _ => as_it_is(provider, surface, model, body)?,
@@ -219,7 +227,7 @@ impl Talk<'_> {
             let around = self.alias.map(|name| Around::Renamed(name.into()));
             return Ok(Written { around, ..Written::same(endpoint, route.query, request) });
         }
-        let mut request = chat::read_request(self.client, body).map_err(bad)?;
+        let mut request = at_leisure(body.len(), || chat::read_request(self.client, body)).map_err(bad)?;
         if !self.target.images && request.has_images() {
             return Err(no_images());
         }
@@ -227,10 +235,10 @@ impl Talk<'_> {
         let held = pictures::provide(self.g, route.format, &mut request).await?;
         request.reasoning = request.reasoning.or(self.think_budget()).or(self.reasoning);
         let (format, target) = (route.format, self.target);
-        let written = match &question {
-            Some(_) => chat::write_request(format, &ground::at_most(&request, self.bases).map_err(bad)?, target),
+        let written = at_leisure(body.len(), || match &question {
+            Some(_) => chat::write_request(format, &ground::at_most(&request, self.bases)?, target),
             None => chat::write_request(format, &request, target),
-        };
+        });
         let written = written.map_err(bad)?;
         let asked = chat::Asked {
             echo: chat::echo(self.client, body),

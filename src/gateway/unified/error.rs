@@ -1,8 +1,8 @@
 //! Refusals that only the unified API knows, and how its clients read all the others.
 
 use super::super::refuse::GatewayError;
+use crate::wire::refusal::Refusal;
 use bytes::Bytes;
-use serde::Serialize;
 
 /// Why a request to the unified API is not sent on.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -70,26 +70,9 @@ impl UnifiedError {
 const INVALID: &str = "invalid_request_error";
 const AUTHENTICATION: &str = "authentication_error";
 
-/// The body that clients of the unified API read: OpenAI's error object in an envelope of its own.
-#[derive(Serialize)]
-struct Envelope<'a> {
-    success: bool,
-    data: &'a str,
-    error: ErrorObject<'a>,
-}
-
-#[derive(Serialize)]
-struct ErrorObject<'a> {
-    message: &'a str,
-    #[serde(rename = "type")]
-    kind: &'a str,
-    code: &'a str,
-    param: Option<&'a str>,
-}
-
+/// The body that clients of the unified API read.
 pub(in crate::gateway) fn envelope(text: &str, kind: &str, code: &str, param: Option<&str>) -> Bytes {
-    let error = ErrorObject { message: text, kind, code, param };
-    serde_json::to_vec(&Envelope { success: false, data: text, error }).unwrap_or_default().into()
+    Refusal { text, kind, code, param }.body().into()
 }
 
 /// Any refusal of the gateway in that form.

@@ -140,7 +140,7 @@ async fn call(
     };
     let who = Who { model: &name, ..who };
     let snapshot = g.ports.snapshot.load_full();
-    let resolved = resolve::resolve(&snapshot, &g.ports.pricing, key, &name, arrival.now);
+    let resolved = resolve::resolve(&snapshot, &g.ports.pricing, key, &name, &arrival);
     let resolved = resolved.and_then(|resolved| ground::unwrap(&snapshot, key, resolved));
     let ground::Unwrapped { answers: resolved, bases } = match resolved {
         Ok(unwrapped) => unwrapped,

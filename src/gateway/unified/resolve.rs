@@ -1,6 +1,7 @@
 //! From a model's name to the upstream that serves it: a model row that the key is granted, or one of the key's own
 //! provider settings.
 
+use super::super::arrival::Arrival;
 use super::error::UnifiedError;
 use crate::domain::{Key, Setting};
 use crate::metering::Pricing;
@@ -27,7 +28,7 @@ pub(super) fn resolve(
     pricing: &Pricing,
     key: &Key,
     name: &str,
-    at: crate::domain::UnixMillis,
+    arrival: &Arrival,
 ) -> Result<Resolved, UnifiedError> {
     let models = snapshot.models();
     let granted = |served: &Arc<ServedModel>| models.are_granted(key, served.row.id);
@@ -46,7 +47,7 @@ pub(super) fn resolve(
     if let Some((served, model)) = wildcard.filter(|(served, _)| granted(served)) {
         return Ok(row(served, Some(model)));
     }
-    if let Some(own) = own(snapshot, pricing, key, name, at) {
+    if let Some(own) = own(snapshot, pricing, key, name, arrival) {
         return Ok(own);
     }
     // A row that is there but not granted is not replaced by another.
@@ -61,16 +62,14 @@ pub(super) fn resolve(
 }
 
 /// By the key's own settings: `provider/model`, or a name that the prices of exactly one of their providers know.
-fn own(
-    snapshot: &Snapshot,
-    pricing: &Pricing,
-    key: &Key,
-    name: &str,
-    at: crate::domain::UnixMillis,
-) -> Option<Resolved> {
+fn own(snapshot: &Snapshot, pricing: &Pricing, key: &Key, name: &str, arrival: &Arrival) -> Option<Resolved> {
+    let at = arrival.now;
+    // The tail of an event id is random.
+    let chance = arrival.event_id.as_bytes().iter().skip(12).fold(0, |n: usize, b| n * 256 + usize::from(*b));
     let settings: Vec<&Arc<Setting>> = key.setting_ids.iter().filter_map(|id| snapshot.setting(*id)).collect();
     let of = |provider: &str, model: &str| {
-        let setting = settings.iter().find(|s| *s.provider == *provider && s.allows_model(model))?;
+        let fitting: Vec<_> = settings.iter().filter(|s| *s.provider == *provider && s.allows_model(model)).collect();
+        let setting = fitting.get(if key.rotation { chance.checked_rem(fitting.len())? } else { 0 })?;
         let provider = providers::by_name(provider)?.clone();
         Some(Resolved::Own { provider, setting: Arc::clone(setting), model: model.into() })
     };

@@ -160,7 +160,7 @@ impl Asker<'_> {
 
     async fn attempt(&self, setting: &Setting, body: &Bytes, gone: &mut Gone) -> Result<Answer, Halt> {
         let Self { provider, endpoint, call, .. } = *self;
-        let asked = Asked { provider, endpoint, call, setting };
+        let asked = Asked { provider, endpoint, call, setting, unified: true };
         let length = |body: &Bytes| Some(body.len() as u64);
         let Ready { upstream, head, body } = ready::ready(self.g, asked, self.head, body, length).await?;
         let sent = AtomicBool::new(false);

@@ -355,6 +355,10 @@ impl ResponseMeter for Translated {
                 kept.insert(name, value.clone());
             }
         }
+        // Some services turn away without saying for how long.
+        if self.status == Some(429) && !kept.contains_key(RETRY_AFTER) {
+            kept.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         let media = if self.is_stream() { chat::stream_type(self.how.client) } else { "application/json" };
         kept.insert(CONTENT_TYPE, HeaderValue::from_static(media));
         if self.is_stream() {

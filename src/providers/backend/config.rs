@@ -1,6 +1,6 @@
 //! The `config` of a model row as operators write it: numbers as text, lists as text with commas, names in two spellings.
 
-use crate::domain::{Secret, Setting, SettingId, UnixMillis};
+use crate::domain::{Rate, Secret, Setting, SettingId, UnixMillis};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,6 +48,16 @@ impl Config {
             Value::String(text) => text.trim().parse().ok(),
             value => value.as_u64(),
         }
+    }
+
+    /// USD per million tokens, also written as text. What cannot be read is a mistake, not a price of nothing.
+    pub(super) fn rate(&self, name: &'static str) -> Result<Option<Rate>, Misconfigured> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        let text = value.as_str().map_or_else(|| value.to_string(), |text| text.trim().to_owned());
+        if text.is_empty() {
+            return Ok(None);
+        }
+        Rate::parse_usd_per_million(&text).map(Some).ok_or(Misconfigured::Missing(name))
     }
 
     /// `true`, also as 1 or as text.

@@ -1,7 +1,7 @@
 //! The kinds of upstream that a model row may name in `provider`, and what their config means.
 
 use super::config::{Config, Entries, Misconfigured};
-use super::{Answerer, Backend, EmbeddingOptions, KnowledgeBase, UseCase};
+use super::{Answerer, Backend, CachedRates, EmbeddingOptions, KnowledgeBase, UseCase};
 use crate::domain::Model;
 use crate::providers::compatible::Compatible;
 use crate::providers::{Handle, by_name};
@@ -64,6 +64,7 @@ fn plain(provider: Handle, model: &str, entries: Entries) -> Backend {
         max_tokens: MaxTokens::default(),
         reasoning: None,
         cache_points: CachePoints::default(),
+        cached_rates: CachedRates::default(),
         use_case: UseCase::Chat,
         embedding: EmbeddingOptions::default(),
         knowledge: None,
@@ -86,6 +87,7 @@ fn common(backend: Backend, config: &Config) -> Result<Backend, Misconfigured> {
             ..backend.max_tokens
         },
         reasoning: thinks.then_some(Reasoning::Budget(budget)),
+        cached_rates: CachedRates { read: config.rate("price_cache_read")?, write: config.rate("price_cache_write")? },
         ..backend
     })
 }

@@ -8,7 +8,7 @@ mod kinds;
 mod tests;
 
 use super::{EmbeddingRoute, Handle};
-use crate::domain::{Model, Setting, SettingId};
+use crate::domain::{Model, Rate, Setting, SettingId};
 use crate::wire::chat::{CachePoints, MaxTokens, Reasoning, Target};
 use std::sync::Arc;
 
@@ -47,11 +47,20 @@ pub struct Backend {
     /// When the client does not say.
     pub reasoning: Option<Reasoning>,
     pub cache_points: CachePoints,
+    /// What cached tokens cost, where that is not what all tokens of a prompt cost.
+    pub cached_rates: CachedRates,
     pub use_case: UseCase,
     /// Of Titan's embeddings.
     pub embedding: EmbeddingOptions,
     /// What only a knowledge base has.
     pub knowledge: Option<KnowledgeBase>,
+}
+
+/// Prices of cached tokens; `None` = that of any other token of a prompt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CachedRates {
+    pub read: Option<Rate>,
+    pub write: Option<Rate>,
 }
 
 /// What a row can be asked for.

@@ -120,6 +120,7 @@ impl AnswerTool {
             Event::Text(text) | Event::Thinking(text) | Event::Signature(text) | Event::RedactedThinking(text) => {
                 text.len()
             }
+            Event::Citation(found) => found.url.len() + found.title.len() + found.quote.len(),
             _ => 0,
         };
         self.held_bytes = self.held_bytes.saturating_add(bytes).saturating_add(size_of::<Event>());

@@ -1,10 +1,8 @@
 //! The messages API of Anthropic, as its clients and as its upstreams speak it.
 
 mod answer;
-mod base64;
 mod content;
 mod failure;
-mod json_text;
 mod reading;
 mod request;
 mod stream_reader;

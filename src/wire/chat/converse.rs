@@ -5,9 +5,9 @@
 
 mod answer;
 mod block;
+mod document;
 pub(super) mod failure;
 mod field;
-mod media;
 mod read_blocks;
 mod read_request;
 mod stream_reader;

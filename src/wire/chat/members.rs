@@ -1,9 +1,9 @@
 //! The members of a JSON object, each read when it is asked for: mistakes are told by the path of the member, and what
 //! nobody asked for can be named afterwards. Values are slices of the body until they are read.
 
-use super::BadRequest;
+use super::{BadRequest, parsed};
+use crate::wire::json_walk::whole_number;
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Names that are told at most.
@@ -11,7 +11,7 @@ const FOREIGN_LIMIT: usize = 32;
 /// Characters of a name that is told.
 const NAME_LIMIT: usize = 64;
 
-/// One object and where it stands. `null` is as good as absent; of a name that comes twice the last one counts.
+/// One object and where it stands. `null` is as good as absent. Each name comes once.
 #[derive(Debug)]
 pub(super) struct Members<'a> {
     /// Path in the client's words; empty at the top.
@@ -26,45 +26,28 @@ struct Entry<'a> {
     asked_for: bool,
 }
 
-struct Entries<'a>(Vec<Entry<'a>>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Vec<Entry<'de>>;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some((name, value)) = map.next_entry::<String, &'de RawValue>()? {
-                    entries.push(Entry { name, value, asked_for: false });
-                }
-                Ok(entries)
-            }
-        }
-        from.deserialize_map(Object).map(Self)
-    }
-}
-
 impl<'a> Members<'a> {
     /// # Errors
     /// The body is no JSON object.
     pub(super) fn of_body(body: &'a [u8]) -> Result<Self, BadRequest> {
-        serde_json::from_slice(body)
-            .map(|Entries(entries)| Self { at: String::new(), entries })
-            .map_err(|_| BadRequest { message: "The body must be a JSON object.".into(), param: None, code: None })
+        Self::taken_apart(body, String::new()).ok_or_else(|| BadRequest {
+            message: "The body must be a JSON object with each member once.".into(),
+            param: None,
+            code: None,
+        })
     }
 
     /// # Errors
     /// The value at this path is no object.
     pub(super) fn of(value: &'a RawValue, at: impl Into<String>) -> Result<Self, BadRequest> {
         let at = at.into();
-        match serde_json::from_str(value.get()) {
-            Ok(Entries(entries)) => Ok(Self { at, entries }),
-            Err(_) => Err(must_be(&at, "an object")),
-        }
+        let wrong = must_be(&at, "an object with each member once");
+        Self::taken_apart(value.get().as_bytes(), at).ok_or(wrong)
+    }
+
+    fn taken_apart(json: &'a [u8], at: String) -> Option<Self> {
+        let entry = |(name, value)| Entry { name, value, asked_for: false };
+        Some(Self { at, entries: parsed::members(json)?.into_iter().map(entry).collect() })
     }
 
     /// The path of a member.
@@ -74,12 +57,9 @@ impl<'a> Members<'a> {
 
     /// The value as it was written, unless it is `null`.
     pub(super) fn raw(&mut self, name: &str) -> Option<&'a RawValue> {
-        let mut found = None;
-        for entry in self.entries.iter_mut().filter(|entry| entry.name == name) {
-            entry.asked_for = true;
-            found = Some(entry.value);
-        }
-        found.filter(|value| value.get() != "null")
+        let entry = self.entries.iter_mut().find(|entry| entry.name == name)?;
+        entry.asked_for = true;
+        Some(entry.value).filter(|value| value.get() != "null")
     }
 
     /// `what`: in the sentence "x must be ...".
@@ -89,7 +69,8 @@ impl<'a> Members<'a> {
     }
 
     pub(super) fn string(&mut self, name: &str) -> Result<Option<String>, BadRequest> {
-        self.read(name, "a string")
+        let Some(value) = self.raw(name) else { return Ok(None) };
+        parsed::text(value).map(Some).ok_or_else(|| must_be(&self.path(name), "a string"))
     }
 
     pub(super) fn boolean(&mut self, name: &str) -> Result<Option<bool>, BadRequest> {
@@ -101,7 +82,9 @@ impl<'a> Members<'a> {
     }
 
     pub(super) fn count(&mut self, name: &str) -> Result<Option<u64>, BadRequest> {
-        self.read(name, "a whole number, not below 0")
+        let Some(value) = self.raw(name) else { return Ok(None) };
+        let wrong = || must_be(&self.path(name), "a whole number, not below 0");
+        whole_number(value.get().as_bytes()).map(Some).ok_or_else(wrong)
     }
 
     pub(super) fn object(&mut self, name: &str) -> Result<Option<Members<'a>>, BadRequest> {
@@ -130,13 +113,13 @@ impl<'a> Members<'a> {
 
 /// Each element with its path.
 pub(super) fn list<'a>(value: &'a RawValue, at: &str) -> Result<Vec<(String, &'a RawValue)>, BadRequest> {
-    let elements: Vec<&RawValue> = serde_json::from_str(value.get()).map_err(|_| must_be(at, "a list"))?;
+    let elements = parsed::elements(value.get().as_bytes()).ok_or_else(|| must_be(at, "a list"))?;
     Ok(elements.into_iter().enumerate().map(|(nth, value)| (format!("{at}[{nth}]"), value)).collect())
 }
 
 /// Text, when the value is one.
 pub(super) fn as_text(value: &RawValue) -> Option<String> {
-    if value.get().starts_with('"') { serde_json::from_str(value.get()).ok() } else { None }
+    parsed::text(value)
 }
 
 pub(super) fn must_be(at: &str, what: &str) -> BadRequest {

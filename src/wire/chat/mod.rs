@@ -20,17 +20,22 @@ mod completions;
 mod converse;
 mod gemini;
 pub mod knowledge;
+mod media;
 mod members;
 mod ollama;
 mod openai;
+mod parsed;
 mod request;
 mod responses;
 mod target;
 mod tool_id;
 
+mod upstream_only;
+
+#[cfg(test)]
+mod tests;
 #[cfg(test)]
 mod transcripts;
-mod upstream_only;
 
 pub use answer::{Answer, Collector, Event, Failure, FailureKind, Stop, Tokens};
 pub use answer_tool::AnswerTool;

@@ -7,14 +7,12 @@
 //! | `answer` | whole answers, both ways |
 //! | `stream_reader`, `stream_writer` | streamed ones |
 //! | `failure` | errors, both ways |
-//! | `usage`, `stop`, `media`, `ids` | the words that several of them need |
+//! | `usage`, `stop` | the words that several of them need |
 //! | `json` | how JSON is read here: clients are told where they went wrong, upstreams are forgiven |
 
 mod answer;
 mod failure;
-mod ids;
 mod json;
-mod media;
 mod messages;
 mod parts;
 mod request;
@@ -26,12 +24,13 @@ mod usage;
 mod write_messages;
 mod write_request;
 
-pub(super) use answer::{read_answer, write_answer};
+pub(super) use answer::{answer_id, read_answer, write_answer};
 pub use failure::openai_error;
 pub(super) use failure::read_failure;
 pub(super) use request::read_request;
 pub(super) use stream_reader::Reader;
 pub(super) use stream_writer::Writer;
+pub(super) use usage::{Usage, write as write_usage};
 pub(super) use write_request::write_request;
 
 #[cfg(test)]

@@ -5,6 +5,12 @@
 
 use super::BadRequest;
 use serde_json::value::RawValue;
+use std::collections::HashSet;
+
+/// Asks a model on that does not continue a turn of its own.
+pub(super) const CONTINUE: &str = "Please continue.";
+/// Stands for the user's first turn where the client's messages begin with the assistant's.
+pub(super) const OPENING: &str = ".";
 
 /// What a client wants to be answered.
 #[derive(Clone, Debug, Default)]
@@ -269,6 +275,16 @@ impl Request {
 
     pub fn has_images(&self) -> bool {
         self.parts().any(|part| matches!(part, Part::Image { .. }))
+    }
+
+    /// The names of the tools that were called, each once, in order.
+    pub(super) fn called_tools(&self) -> Vec<&str> {
+        let mut seen = HashSet::new();
+        let names = self.parts().filter_map(|part| match part {
+            Part::ToolCall(call) => Some(call.name.as_str()),
+            _ => None,
+        });
+        names.filter(|name| seen.insert(*name)).collect()
     }
 
     /// Some turn calls a tool or answers a call.

@@ -1,4 +1,4 @@
-//! Ids of tool calls that every API takes.
+//! Ids of tool calls: for upstreams such that every API takes them, for clients as they came.
 
 use std::borrow::Cow;
 
@@ -9,9 +9,20 @@ pub(super) fn safe(id: &str) -> Cow<'_, str> {
     if (1..=64).contains(&id.len()) && id.bytes().all(allowed) {
         return Cow::Borrowed(id);
     }
-    let mut hex = hex::encode(ring::digest::digest(&ring::digest::SHA256, id.as_bytes()));
+    Cow::Owned(made(id))
+}
+
+/// For clients: the id itself, however long, because what a model has to get back may travel in it; one that is made
+/// where there is none.
+pub(super) fn told(id: &str) -> Cow<'_, str> {
+    if id.is_empty() { Cow::Owned(made(id)) } else { Cow::Borrowed(id) }
+}
+
+/// An id made of what it stands for.
+pub(super) fn made(seed: &str) -> String {
+    let mut hex = hex::encode(ring::digest::digest(&ring::digest::SHA256, seed.as_bytes()));
     hex.truncate(24);
-    Cow::Owned(format!("call_{hex}"))
+    format!("call_{hex}")
 }
 
 #[cfg(test)]

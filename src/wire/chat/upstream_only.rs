@@ -1,11 +1,9 @@
 //! What the writers of formats that only upstreams speak do alike: sampling as the target allows it, what neither has a
 //! word for, and the plain text of what has no form of its own there.
 
-use super::BadRequest;
-use super::request::{Message, Part, Request, Role, Source, ToolCall};
+use super::request::{CONTINUE, Message, Part, Request, Role, Source, ToolCall};
 use super::target::{Sampling, Target};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use super::{BadRequest, media};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
@@ -88,9 +86,7 @@ pub(super) fn answered(parts: &[Part]) -> Result<(String, Vec<&Source>), BadRequ
 pub(super) fn document(name: Option<&str>, source: &Source) -> Option<String> {
     let text = match source {
         Source::Text(text) => text.clone(),
-        Source::Data { media_type, data } if media_type.starts_with("text/") => {
-            String::from_utf8(STANDARD.decode(data).ok()?).ok()?
-        }
+        Source::Data { media_type, data } if media_type.starts_with("text/") => media::text(data)?,
         Source::Data { .. } | Source::Url(_) => return None,
     };
     Some(match name {
@@ -108,7 +104,7 @@ pub(super) fn turns(request: &Request, target: &Target) -> Result<Vec<Message>, 
     match turns.last() {
         None => return Err(BadRequest::of("messages", "There must be at least one message with content.")),
         Some(last) if last.role == Role::Assistant && !target.prefill => {
-            turns.push(Message { role: Role::User, parts: vec![Part::text("Continue.")] });
+            turns.push(Message { role: Role::User, parts: vec![Part::text(CONTINUE)] });
         }
         Some(_) => {}
     }

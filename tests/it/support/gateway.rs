@@ -28,9 +28,18 @@ impl Setup {
     }
 
     pub async fn start_at(self, upstream_url: &str) -> Gateway {
-        let setup = ["OPENAI", "BEDROCK"]
+        let base_url = |provider| format!("TOLLGATE_PROVIDERS_{provider}_BASE_URL");
+        let providers = ["OPENAI", "BEDROCK"];
+        providers
             .iter()
-            .fold(self, |setup, provider| setup.env(&format!("TOLLGATE_PROVIDERS_{provider}_BASE_URL"), upstream_url));
+            .fold(self, |setup, provider| setup.env(&base_url(provider), upstream_url))
+            .start_as_it_is()
+            .await
+    }
+
+    /// With no upstream but what the environment says.
+    pub async fn start_as_it_is(self) -> Gateway {
+        let setup = self;
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut gateway = Gateway {
             dir: Arc::new(dir),
@@ -43,6 +52,10 @@ impl Setup {
         };
         gateway.launch().await;
         gateway
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.env.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// On ports of its own that stay the same, as an upgrade needs them.
@@ -95,6 +108,8 @@ impl Gateway {
             .env("TOLLGATE_PROXY_LISTEN", "127.0.0.1:0")
             .env("TOLLGATE_ADMIN_LISTEN", "127.0.0.1:0")
             .env("TOLLGATE_TELEMETRY_LOG_FORMAT", "json")
+            // It opens by itself on a port that only one test can have.
+            .envs(self.setup.value("ADMIN_API_KEY").map(|_| ("TOLLGATE_SINGLE_LISTEN", "127.0.0.1:0")))
             .envs(self.setup.env.iter().map(|(k, v)| (k, v)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -195,7 +210,9 @@ impl Gateway {
 
     /// Address of a listener, by the name it has in the log.
     pub async fn listener(&self, name: &str) -> String {
-        let find = || self.log.lock().iter().filter_map(|l| listening(l)).find(|(n, _)| n == name).map(|(_, a)| a);
+        // The latest: a restart moves it.
+        let find =
+            || self.log.lock().iter().rev().filter_map(|l| listening(l)).find(|(n, _)| n == name).map(|(_, a)| a);
         super::eventually("the listener is in the log", || async { find().is_some() }).await;
         find().expect("in the log")
     }
@@ -265,6 +282,9 @@ impl Gateway {
     pub async fn admin(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         let mut request = self.http.request(method, format!("{}{path}", self.admin));
+        if let Some(secret) = self.setup.value("ADMIN_API_KEY") {
+            request = request.header("x-api-key", secret);
+        }
         if let Some(body) = body {
             request = request.json(&body);
         }

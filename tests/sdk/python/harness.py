@@ -4,6 +4,8 @@ Knows nothing of any SDK. The last line reads "N passed, N failed"; the exit sta
 """
 
 import argparse
+import contextlib
+import http.client
 import json
 import sys
 import time
@@ -35,6 +37,8 @@ def arguments(about):
     parser.add_argument("--admin", help="root URL of the configuration API: checks the cost of each vector")
     parser.add_argument("--admin-pass", default="")
     parser.add_argument("--event-prefix", help="sends x-custom-event-id: PREFIX-CASE (a gateway is in between)")
+    parser.add_argument("--poor-key", help="a key whose money is spent")
+    parser.add_argument("--prices", type=json.loads, default={}, help="USD per million tokens, in and out, of each model")
     parser.add_argument("--only", action="append", default=[], help="run these cases only")
     parser.add_argument("--skip", action="append", default=[])
     return parser.parse_args()
@@ -95,6 +99,46 @@ class Upstream:
 
     def script(self, *acts):
         call(f"{self.url}/_script", list(acts))
+
+
+class Bills:
+    """What each call must have cost: prices x tokens of the upstream, to the last digit. Looked up at the end, at once."""
+
+    def __init__(self, args):
+        self.args = args
+        self.due = {}
+
+    def headers(self, name, model, tokens=None):
+        """For a call that the upstream counts `tokens` (input, output) for; without them `used` says it later."""
+        custom_id = f"{self.args.event_prefix}-{len(self.due)}-{name}-{model}"
+        self.due[custom_id] = (model, tokens)
+        return {"x-custom-event-id": custom_id}
+
+    def used(self, headers, tokens):
+        """What the client was told, where the upstream counts for itself."""
+        custom_id = headers["x-custom-event-id"]
+        self.due[custom_id] = (self.due[custom_id][0], tokens)
+
+    def check(self):
+        # One connection for all of them.
+        address = urllib.parse.urlsplit(self.args.admin).netloc
+        with contextlib.closing(http.client.HTTPConnection(address, timeout=10)) as connection:
+            for custom_id, (model, tokens) in self.due.items():
+                self.settled(connection, custom_id, model, tokens)
+        return {"bills": len(self.due)}
+
+    def settled(self, connection, custom_id, model, tokens):
+        def look():
+            query = urllib.parse.urlencode({"customId": custom_id})
+            connection.request("GET", f"/api/events?{query}", headers={"x-api-key": self.args.admin_pass})
+            return json.loads(connection.getresponse().read(), parse_float=Decimal)
+
+        (booked,) = until(f"event {custom_id}", look)
+        prices = (Decimal(price) / 1_000_000 for price in self.args.prices[model])
+        want = (sum(price * count for price, count in zip(prices, tokens)), *tokens)
+        have = (booked["cost_in_usd"], booked["prompt_token_count"], booked["completion_token_count"])
+        expect((Decimal(have[0]), *have[1:]), want, custom_id)
+        expect(booked["flags"], [], f"flags of {custom_id}")
 
 
 def event(args, custom_id):

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::super::act::{Act, Fault};
 use super::super::reply::{Pieces, Reply};
 use super::super::request::{Body, Head};
+use super::super::scenario::SIGNATURE;
 use super::text;
 
 /// Whether a request is one of this service.
@@ -163,8 +164,27 @@ impl Ask<'_> {
         })
     }
 
+    fn thoughts(&self) -> Vec<Value> {
+        let thought = |text| json!({"reasoningContent": {"reasoningText": {"text": text, "signature": SIGNATURE}}});
+        self.act.thought.iter().map(thought).collect()
+    }
+
+    fn stop(&self) -> &str {
+        let usual = if self.act.calls.is_empty() { "end_turn" } else { "tool_use" };
+        self.act.finish_reason.as_deref().unwrap_or(usual)
+    }
+
+    /// Told only to who asked for it.
+    fn stop_fields(&self) -> Option<Value> {
+        let asked = self.sent["additionalModelResponseFieldPaths"].as_array()?;
+        let told = asked.iter().any(|path| path == "/stop_sequence");
+        self.act.stop_sequence.as_ref().filter(|_| told).map(|stop| json!({ "stop_sequence": stop }))
+    }
+
     fn conversation(&self) -> Value {
-        let content: Vec<Value> = match &*self.act.calls {
+        let mut content = self.thoughts();
+        content.extend(text::before_calls(self.act).map(|text| json!({ "text": text })));
+        content.extend(match &*self.act.calls {
             [] => vec![json!({"text": text::whole(self.act)})],
             calls => calls
                 .iter()
@@ -174,12 +194,14 @@ impl Ask<'_> {
                     json!({"toolUse": {"toolUseId": format!("tooluse_{at}"), "name": call.name, "input": input}})
                 })
                 .collect(),
-        };
-        let stop = if self.act.calls.is_empty() { "end_turn" } else { "tool_use" };
+        });
         let mut answer = json!({
             "output": {"message": {"role": "assistant", "content": content}},
-            "stopReason": stop, "metrics": {"latencyMs": 551},
+            "stopReason": self.stop(), "metrics": {"latencyMs": 551},
         });
+        if let Some(fields) = self.stop_fields() {
+            answer["additionalModelResponseFields"] = fields;
+        }
         if !self.act.no_usage {
             answer["usage"] = self.usage();
         }
@@ -191,14 +213,32 @@ impl Ask<'_> {
 
     fn conversation_events(&self) -> Vec<Vec<u8>> {
         let mut events = vec![event("messageStart", &json!({"role": "assistant", "p": "abcdef"}))];
-        if self.act.calls.is_empty() {
-            for piece in text::pieces(self.act) {
-                let delta = json!({"contentBlockIndex": 0, "delta": {"text": piece}, "p": "abcd"});
+        let mut first = 0;
+        if let Some(thought) = &self.act.thought {
+            let proof = json!({ "signature": SIGNATURE });
+            let words = thought.split_inclusive(' ').map(|word| json!({ "text": word }));
+            for part in words.chain([proof]) {
+                let delta = json!({"contentBlockIndex": first, "delta": {"reasoningContent": part}});
                 events.push(event("contentBlockDelta", &delta));
             }
-            events.push(event("contentBlockStop", &json!({"contentBlockIndex": 0})));
+            events.push(event("contentBlockStop", &json!({"contentBlockIndex": first})));
+            first += 1;
+        }
+        if self.act.calls.is_empty() {
+            for piece in text::pieces(self.act) {
+                let delta = json!({"contentBlockIndex": first, "delta": {"text": piece}, "p": "abcd"});
+                events.push(event("contentBlockDelta", &delta));
+            }
+            events.push(event("contentBlockStop", &json!({"contentBlockIndex": first})));
+        }
+        if let Some(text) = text::before_calls(self.act) {
+            let delta = json!({"contentBlockIndex": first, "delta": {"text": text}});
+            events.push(event("contentBlockDelta", &delta));
+            events.push(event("contentBlockStop", &json!({"contentBlockIndex": first})));
+            first += 1;
         }
         for (at, call) in self.act.calls.iter().enumerate() {
+            let at = first + at;
             let start = json!({"contentBlockIndex": at, "start": {"toolUse": {"toolUseId": format!("tooluse_{at}"), "name": call.name}}});
             events.push(event("contentBlockStart", &start));
             let characters: Vec<char> = call.arguments.chars().collect();
@@ -214,8 +254,11 @@ impl Ask<'_> {
         if matches!(self.act.fault, Some(Fault::NoTerminator)) {
             return events;
         }
-        let stop = if self.act.calls.is_empty() { "end_turn" } else { "tool_use" };
-        events.push(event("messageStop", &json!({"stopReason": stop})));
+        let mut stopped = json!({"stopReason": self.stop()});
+        if let Some(fields) = self.stop_fields() {
+            stopped["additionalModelResponseFields"] = fields;
+        }
+        events.push(event("messageStop", &stopped));
         let mut metadata = json!({"usage": self.usage(), "metrics": {"latencyMs": 551}, "p": "abc"});
         if let Some(tier) = &self.act.service_tier {
             metadata["serviceTier"] = json!({ "type": tier });

@@ -14,10 +14,15 @@ fn unary(ask: &Ask<'_>) -> String {
     let finish = finish_reason(ask);
     let message = if ask.act.calls.is_empty() {
         let content = quote(&text::whole(ask.act));
-        format!(r#"{{"role":"assistant","content":{content},"refusal":null,"annotations":[]}}"#)
+        let thought = thought(ask);
+        format!(r#"{{"role":"assistant",{thought}"content":{content},"refusal":null,"annotations":[]}}"#)
     } else {
         let calls = tool_calls(ask, false).join(",");
-        format!(r#"{{"role":"assistant","content":null,"tool_calls":[{calls}],"refusal":null,"annotations":[]}}"#)
+        let content = text::before_calls(ask.act).map_or_else(|| "null".to_owned(), quote);
+        let thought = thought(ask);
+        format!(
+            r#"{{"role":"assistant",{thought}"content":{content},"tool_calls":[{calls}],"refusal":null,"annotations":[]}}"#
+        )
     };
     let mut choices = String::new();
     for index in 0..ask.call.choices() {
@@ -37,11 +42,20 @@ fn unary(ask: &Ask<'_>) -> String {
     )
 }
 
+fn thought(ask: &Ask<'_>) -> String {
+    let member = |thought: &String| format!(r#""reasoning_content":{},"#, quote(thought));
+    ask.act.thought.as_ref().map(member).unwrap_or_default()
+}
+
 fn stream(ask: &Ask<'_>) -> Pieces {
     let mut chunks = Chunks::new(ask);
     let choices = ask.call.choices();
     for index in 0..choices {
         chunks.delta(index, r#"{"role":"assistant","content":"","refusal":null}"#, None);
+    }
+    for word in ask.act.thought.iter().flat_map(|thought| thought.split_inclusive(' ')) {
+        let delta = format!(r#"{{"reasoning_content":{}}}"#, quote(word));
+        (0..choices).for_each(|index| chunks.delta(index, &delta, None));
     }
     if ask.act.calls.is_empty() {
         for piece in text::pieces(ask.act) {
@@ -49,6 +63,10 @@ fn stream(ask: &Ask<'_>) -> Pieces {
             (0..choices).for_each(|index| chunks.delta(index, &delta, None));
         }
     } else {
+        if let Some(text) = text::before_calls(ask.act) {
+            let delta = format!(r#"{{"content":{}}}"#, quote(text));
+            (0..choices).for_each(|index| chunks.delta(index, &delta, None));
+        }
         for delta in tool_deltas(ask) {
             (0..choices).for_each(|index| chunks.delta(index, &delta, None));
         }

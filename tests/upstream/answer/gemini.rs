@@ -129,6 +129,10 @@ fn call(call: &Call) -> Value {
     json!({"functionCall": {"name": call.name, "args": args}, "thoughtSignature": "c2lnbmVk"})
 }
 
+fn thoughts(act: &Act) -> Vec<Value> {
+    act.thought.iter().map(|thought| json!({"text": thought, "thought": true})).collect()
+}
+
 fn written(ask: &Ask<'_>, _body: &Value, model: &str, streams: bool, events: bool) -> Reply {
     let act = ask.act;
     let version = act.answers_as.as_deref().unwrap_or(model);
@@ -148,6 +152,7 @@ fn written(ask: &Ask<'_>, _body: &Value, model: &str, streams: bool, events: boo
     let parts = |text: String| vec![json!({ "text": text })];
     if !streams {
         let said = if act.calls.is_empty() { parts(text::whole(act)) } else { act.calls.iter().map(call).collect() };
+        let said = thoughts(act).into_iter().chain(said).collect();
         return Reply::json(200, chunk(said, Some(finish), usage(act, 1, 1)).to_string());
     }
     let said: Vec<Vec<Value>> = if act.calls.is_empty() {
@@ -155,6 +160,7 @@ fn written(ask: &Ask<'_>, _body: &Value, model: &str, streams: bool, events: boo
     } else {
         vec![act.calls.iter().map(call).collect()]
     };
+    let said: Vec<Vec<Value>> = act.thought.iter().map(|_| thoughts(act)).chain(said).collect();
     let of = said.len() as u64;
     let mut chunks: Vec<Value> =
         said.into_iter().zip(1..).map(|(parts, at)| chunk(parts, None, usage(act, at, of))).collect();

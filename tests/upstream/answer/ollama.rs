@@ -107,10 +107,19 @@ fn written(ask: &Ask<'_>, body: &Value, is_chat: bool) -> Reply {
     };
     if body["stream"] == json!(false) {
         let said = if act.calls.is_empty() { text::whole(act) } else { String::new() };
-        return Reply::json(200, line(&said, calls(), true).to_string());
+        let mut line = line(&said, calls(), true);
+        if let Some(thought) = &act.thought {
+            line["message"]["thinking"] = json!(thought);
+        }
+        return Reply::json(200, line.to_string());
     }
     let mut pieces = Pieces::default();
     let mut put = |line: Value| pieces.push(format!("{line}\n").as_bytes());
+    if let Some(thought) = &act.thought {
+        let mut line = line("", None, false);
+        line["message"]["thinking"] = json!(thought);
+        put(line);
+    }
     match calls() {
         Some(calls) => put(line("", Some(calls), false)),
         None => text::pieces(act).iter().for_each(|piece| put(line(piece, None, false))),

@@ -13,6 +13,11 @@ pub fn whole(act: &Act) -> String {
     }
 }
 
+/// What is said before tools are called: only what the behaviour gives.
+pub fn before_calls(act: &Act) -> Option<&str> {
+    act.content.as_deref().filter(|text| !text.is_empty() && !act.calls.is_empty())
+}
+
 pub fn pieces(act: &Act) -> Vec<String> {
     match act.chunks {
         Some(chunks) if act.content.is_none() && act.content_bytes.is_none() => counted(chunks),

@@ -8,7 +8,8 @@ mod people;
 
 use super::fake::FakeClock;
 use super::support::{Answer, Dependencies, NOW};
-use crate::admin::{Access, AdminState, Origins, Refresh, first_models, router};
+use crate::admin::{Access, AdminState, Refresh, first_models, router};
+use crate::auth::origins::Origins;
 use crate::counters::MemoryCounters;
 use crate::domain::time::Clock;
 use crate::domain::*;

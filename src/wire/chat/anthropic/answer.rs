@@ -1,12 +1,12 @@
 //! Whole answers, and the words they share with streamed ones.
 
-use super::super::{Answer, Asked, Citation, Part, Stop, ToolCall, Unreadable};
-use super::json_text;
+use super::super::{Answer, Asked, Citation, Part, Stop, ToolCall, Unreadable, parsed, tool_id};
 use super::usage::{Told, Usage};
 use crate::wire::json_walk::{elements, member, string, unescape};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 pub(in super::super) fn read_answer(body: &[u8]) -> Result<Answer, Unreadable> {
     serde_json::from_slice::<&RawValue>(body).map_err(|_| Unreadable)?;
@@ -61,7 +61,7 @@ fn read_block(block: &[u8]) -> Option<Part> {
 /// The arguments of a call, where its block has some.
 pub(super) fn read_input(block: &[u8]) -> Option<String> {
     let input = std::str::from_utf8(member(block, "input")?.value).ok()?;
-    Some(json_text::compact(input)).filter(|json| json.starts_with('{') && json != "{}")
+    Some(parsed::compact(input)).filter(|json| json.starts_with('{') && json != "{}")
 }
 
 /// Those that say where on the web, or in which source, something was found.
@@ -144,7 +144,7 @@ enum Block<'a> {
         data: &'a str,
     },
     ToolUse {
-        id: &'a str,
+        id: Cow<'a, str>,
         name: &'a str,
         input: Box<RawValue>,
     },
@@ -179,7 +179,7 @@ fn write_block(part: &Part) -> Option<Block<'_>> {
                 // The client gets what the model wrote, under a name that tells that it is no JSON object.
                 serde_json::value::to_raw_value(&json!({ "_raw": call.arguments }))
             });
-            Some(Block::ToolUse { id: &call.id, name: &call.name, input: input.ok()? })
+            Some(Block::ToolUse { id: tool_id::told(&call.id), name: &call.name, input: input.ok()? })
         }
         Part::Image { .. } | Part::Document { .. } | Part::Audio { .. } | Part::ToolResult { .. } => None,
     }

@@ -1,9 +1,8 @@
 //! Reads messages and their blocks.
 
-use super::super::{BadRequest, Message, Part, Role, Source, Text, ToolCall};
+use super::super::{BadRequest, Message, Part, Role, Source, Text, ToolCall, media, parsed};
 use super::reading::{Object, Value, printable};
 use super::request::{cache_mark, note, note_others};
-use super::{base64, json_text};
 
 pub(super) enum Turn {
     Message(Message),
@@ -98,7 +97,7 @@ fn read_block(value: &Value<'_>, place: Place, foreign: &mut Vec<String>) -> Res
             Part::ToolCall(ToolCall {
                 id: block.need_string("id")?,
                 name: block.need_string("name")?,
-                arguments: json_text::compact(input.raw.get()),
+                arguments: parsed::compact(input.raw.get()),
                 free_text: false,
                 cache,
             })
@@ -160,7 +159,7 @@ fn document(value: &Value<'_>, foreign: &mut Vec<String>) -> Result<Source, BadR
 fn encoded(source: &Object<'_>) -> Result<Source, BadRequest> {
     let media_type = source.need_string("media_type")?.to_ascii_lowercase();
     let data = source.need("data")?;
-    let canonical = base64::canonical(data.string()?).ok_or_else(|| data.wrong("must be base64"))?;
+    let canonical = media::canonical(&data.string()?).ok_or_else(|| data.wrong("must be base64"))?;
     Ok(Source::Data { media_type, data: canonical })
 }
 

@@ -1,11 +1,10 @@
 //! A client's JSON, read with the path at hand: what is wrong is named where it stands, `messages[2].content[0].text`.
 //! The value at fault is never repeated.
 
-use super::super::BadRequest;
+use super::super::{BadRequest, parsed};
 use crate::wire::json_walk;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::fmt;
 
 /// A value and the way to it. Never `null`: that counts as absent.
 #[derive(Clone, Debug)]
@@ -33,7 +32,7 @@ impl<'a> Value<'a> {
         BadRequest::unsupported(self.path.clone(), format!("{}: {why}.", self.path))
     }
     pub(super) fn string(&self) -> Result<String, BadRequest> {
-        self.parse("a string")
+        parsed::text(self.raw).ok_or_else(|| self.wrong("must be a string"))
     }
     pub(super) fn flag(&self) -> Result<bool, BadRequest> {
         self.parse("true or false")
@@ -46,12 +45,13 @@ impl<'a> Value<'a> {
         self.parse("a number")
     }
     pub(super) fn list(&self) -> Result<Vec<Value<'a>>, BadRequest> {
-        let raws: Vec<&'a RawValue> = self.parse("an array")?;
+        let raws = parsed::elements(self.raw.get().as_bytes()).ok_or_else(|| self.wrong("must be an array"))?;
         let item = |(at, raw)| Value { path: format!("{}[{at}]", self.path), raw };
         Ok(raws.into_iter().enumerate().map(item).collect())
     }
     pub(super) fn object(&self) -> Result<Object<'a>, BadRequest> {
-        let Members(members) = self.parse("an object, with each member once")?;
+        let members = parsed::members(self.raw.get().as_bytes());
+        let members = members.ok_or_else(|| self.wrong("must be an object, with each member once"))?;
         Ok(Object { path: self.path.clone(), members })
     }
     pub(super) fn is_string(&self) -> bool {
@@ -80,8 +80,7 @@ impl<'a> Object<'a> {
             param: None,
             code: None,
         };
-        let Members(members) = serde_json::from_slice(body).map_err(|_| wrong())?;
-        Ok(Self { path: String::new(), members })
+        Ok(Self { path: String::new(), members: parsed::members(body).ok_or_else(wrong)? })
     }
     /// The members that are not `null`, in order.
     pub(super) fn members(&self) -> impl Iterator<Item = (&str, Value<'a>)> {
@@ -117,30 +116,4 @@ impl<'a> Object<'a> {
 /// A name from the client, fit for messages and headers: at most 64 of `[A-Za-z0-9_.-]`.
 pub(super) fn printable(name: &str) -> String {
     name.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')).take(64).collect()
-}
-
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Members(Vec::new()))
-    }
-}
-
-impl<'de> Visitor<'de> for Members<'de> {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
-        let mut seen = std::collections::HashSet::new();
-        while let Some((name, raw)) = map.next_entry::<String, &'de RawValue>()? {
-            if !seen.insert(name.clone()) {
-                return Err(serde::de::Error::custom("a member stands twice"));
-            }
-            self.0.push((name, raw));
-        }
-        Ok(self)
-    }
 }

@@ -1,7 +1,7 @@
 //! Writes the stream of an answer. How it ended and what it cost is told at the end only: many upstreams tell the cost
 //! after everything else.
 
-use super::super::{Asked, Event, Failure, Stop, StreamWriter, Tokens};
+use super::super::{Asked, Event, Failure, Stop, StreamWriter, Tokens, tool_id};
 use super::answer::{message_id, model_name, stop_reason, write_citation};
 use super::failure::anthropic_error;
 use super::usage::Told;
@@ -216,7 +216,11 @@ impl StreamWriter for Writer {
             }
             Event::ToolCall { id, name } => {
                 self.calls = true;
-                self.open(Kind::Tool, BlockStart::ToolUse { id: &id, name: &name, input: Empty {} }, out);
+                self.open(
+                    Kind::Tool,
+                    BlockStart::ToolUse { id: &tool_id::told(&id), name: &name, input: Empty {} },
+                    out,
+                );
             }
             Event::Arguments(json) if !json.is_empty() && self.open == Some(Kind::Tool) => {
                 self.delta(Delta::Arguments { partial_json: &json }, out);

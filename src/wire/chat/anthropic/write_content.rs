@@ -1,8 +1,8 @@
 //! Writes turns and their blocks. Everything is borrowed: pictures of megabytes are not copied on the way.
 
-use super::super::tool_id;
+use super::super::request::{CONTINUE, OPENING};
 use super::super::{BadRequest, CacheMark, Part, ReasoningStyle, Request, Role, Source, Target};
-use super::base64;
+use super::super::{media, tool_id};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -167,7 +167,7 @@ pub(super) fn turns<'a>(request: &'a Request, target: &Target) -> Result<Vec<Tur
         }
     }
     if turns.first().is_some_and(Turn::is_assistant) {
-        turns.insert(0, Turn::user("."));
+        turns.insert(0, Turn::user(OPENING));
     }
     for turn in turns.iter_mut().filter(|turn| !turn.is_assistant()) {
         // Results must stand before anything else that the user says.
@@ -187,7 +187,7 @@ pub(super) fn finish(turns: &mut Vec<Turn<'_>>, prefill: bool) -> Result<(), Bad
             *text = Cow::Owned(text.trim_end().to_owned());
         }
         if !prefill {
-            turns.push(Turn::user("Continue."));
+            turns.push(Turn::user(CONTINUE));
         }
     }
     if turns.is_empty() {
@@ -257,12 +257,7 @@ fn picture(source: &Source) -> Result<BlockSource<'_>, BadRequest> {
     match source {
         Source::Url(url) => Ok(BlockSource::Url { url }),
         Source::Data { media_type, data } => {
-            let named = match media_type.as_str() {
-                "image/jpg" => Some("image/jpeg"),
-                known @ ("image/png" | "image/jpeg" | "image/gif" | "image/webp") => Some(known),
-                _ => None,
-            };
-            let media_type = base64::picture_type(data).or(named).ok_or_else(|| {
+            let media_type = media::picture_type(media_type, data).ok_or_else(|| {
                 BadRequest::unsupported("messages", "Images must be PNG, JPEG, GIF or WebP for this model.")
             })?;
             Ok(BlockSource::Base64 { media_type, data })
@@ -279,7 +274,7 @@ fn document(source: &Source) -> Result<BlockSource<'_>, BadRequest> {
         Source::Data { media_type, data } if media_type == "application/pdf" => {
             Ok(BlockSource::Base64 { media_type, data })
         }
-        Source::Data { media_type, data } if media_type.starts_with("text/") => base64::text(data)
+        Source::Data { media_type, data } if media_type.starts_with("text/") => media::text(data)
             .map(|decoded| text(Cow::Owned(decoded)))
             .ok_or_else(|| BadRequest::of("messages", "A text document must be UTF-8.")),
         Source::Data { .. } => {

@@ -1,6 +1,6 @@
 //! Writes tools and which of them the model must call.
 
-use super::super::{OutputFormat, Part, Request, Target, Tool, ToolChoice};
+use super::super::{OutputFormat, Request, Target, Tool, ToolChoice};
 use super::write_content::Mark;
 use super::write_options::Dropped;
 use crate::wire::{json_edit, json_walk};
@@ -125,21 +125,14 @@ fn defined(tool: &Tool) -> ToolOut<'_> {
 }
 
 fn called(request: &Request) -> Vec<ToolOut<'_>> {
-    let mut tools: Vec<ToolOut<'_>> = Vec::new();
-    for part in request.parts() {
-        if let Part::ToolCall(call) = part
-            && !tools.iter().any(|tool| tool.name == call.name)
-        {
-            tools.push(ToolOut {
-                name: &call.name,
-                description: None,
-                input_schema: Schema::Made(json!({"type": "object"})),
-                strict: None,
-                cache_control: None,
-            });
-        }
-    }
-    tools
+    let tool = |name| ToolOut {
+        name,
+        description: None,
+        input_schema: Schema::Made(json!({"type": "object"})),
+        strict: None,
+        cache_control: None,
+    };
+    request.called_tools().into_iter().map(tool).collect()
 }
 
 /// The schema, which must say that it is one of an object.

@@ -68,8 +68,12 @@ fn unsupported_prompt(message: &str) -> BadRequest {
 }
 
 fn stop(body: &mut Members<'_>) -> Result<Vec<String>, BadRequest> {
+    let wrong = || must_be("stop", "a string or a list of strings");
     match body.raw("stop").and_then(as_text) {
         Some(text) => Ok(vec![text]),
-        None => Ok(body.read("stop", "a string or a list of strings")?.unwrap_or_default()),
+        None => {
+            let all = body.list("stop").map_err(|_| wrong())?;
+            all.into_iter().map(|(_, value)| as_text(value).ok_or_else(wrong)).collect()
+        }
     }
 }

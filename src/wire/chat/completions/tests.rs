@@ -148,7 +148,7 @@ fn a_failure_ends_the_stream() {
         (FailureKind::BadRequest, "invalid_request_error", None),
         (FailureKind::TooLarge, "invalid_request_error", None),
         (FailureKind::Auth, "authentication_error", None),
-        (FailureKind::Billing, "insufficient_quota", None),
+        (FailureKind::Billing, "insufficient_quota", Some("insufficient_quota")),
         (FailureKind::Permission, "permission_error", None),
         (FailureKind::NotFound, "invalid_request_error", Some("model_not_found")),
         (FailureKind::Rate, "rate_limit_error", Some("rate_limit_exceeded")),

@@ -1,6 +1,7 @@
 //! Writes completions, whole and streamed. Only text can be one: thinking and calls are left out.
 
-use super::super::{Answer, Asked, Event, Failure, FailureKind, Stop, StreamWriter, Tokens};
+use super::super::openai::{Usage, answer_id, openai_error, write_usage};
+use super::super::{Answer, Asked, Event, Stop, StreamWriter, Tokens};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -23,49 +24,6 @@ struct Choice<'a> {
     finish_reason: Option<&'static str>,
 }
 
-#[derive(Serialize)]
-struct Usage {
-    prompt_tokens: u64,
-    completion_tokens: u64,
-    total_tokens: u64,
-    prompt_tokens_details: PromptDetails,
-    completion_tokens_details: CompletionDetails,
-}
-
-#[derive(Serialize)]
-struct PromptDetails {
-    cached_tokens: u64,
-    cache_write_tokens: u64,
-}
-
-#[derive(Serialize)]
-struct CompletionDetails {
-    reasoning_tokens: u64,
-}
-
-#[derive(Serialize)]
-struct Fault<'a> {
-    message: &'a str,
-    r#type: &'static str,
-    param: Option<()>,
-    code: Option<&'a str>,
-}
-
-impl Usage {
-    fn of(tokens: &Tokens) -> Self {
-        Self {
-            prompt_tokens: tokens.prompt(),
-            completion_tokens: tokens.output,
-            total_tokens: tokens.total(),
-            prompt_tokens_details: PromptDetails {
-                cached_tokens: tokens.cache_read,
-                cache_write_tokens: tokens.cache_write,
-            },
-            completion_tokens_details: CompletionDetails { reasoning_tokens: tokens.reasoning },
-        }
-    }
-}
-
 pub(crate) fn write_completion(answer: &Answer, asked: &Asked) -> Vec<u8> {
     let text: String = answer.parts.iter().filter_map(|part| part.as_text()).collect();
     let choice = Choice { text: &text, index: 0, logprobs: None, finish_reason: Some(finish(&answer.stop)) };
@@ -75,7 +33,7 @@ pub(crate) fn write_completion(answer: &Answer, asked: &Asked) -> Vec<u8> {
         created: asked.created,
         model: &asked.model,
         choices: &[choice],
-        usage: Some(Some(Usage::of(&answer.tokens))),
+        usage: Some(Some(write_usage(&answer.tokens))),
     };
     serde_json::to_vec(&completion).unwrap_or_default()
 }
@@ -126,12 +84,12 @@ impl StreamWriter for CompletionWriter {
                 let finish_reason = Some(finish(&self.stop));
                 self.chunk(&[Choice { text: "", index: 0, logprobs: None, finish_reason }], None, out);
                 if self.asked.wants_usage {
-                    self.chunk(&[], Some(Usage::of(&self.tokens)), out);
+                    self.chunk(&[], Some(write_usage(&self.tokens)), out);
                 }
                 self.done(out);
             }
             Event::Failed(failure) => {
-                data(&std::collections::BTreeMap::from([("error", fault(&failure))]), out);
+                data(&serde_json::json!({ "error": openai_error(&failure) }), out);
                 self.done(out);
             }
             _ => {}
@@ -157,9 +115,7 @@ fn data(what: &impl Serialize, out: &mut Vec<u8>) {
 }
 
 fn id(upstream: &str, asked: &Asked) -> String {
-    let prefixes = ["msg_", "chatcmpl-", "resp_", "cmpl-"];
-    let bare = prefixes.iter().find_map(|prefix| upstream.strip_prefix(prefix)).unwrap_or(upstream);
-    format!("cmpl-{}", if bare.is_empty() { &asked.fresh_id } else { bare })
+    answer_id("cmpl-", upstream, &asked.fresh_id)
 }
 
 const fn finish(stop: &Stop) -> &'static str {
@@ -168,19 +124,4 @@ const fn finish(stop: &Stop) -> &'static str {
         Stop::Length | Stop::Context | Stop::Paused => "length",
         Stop::Filtered => "content_filter",
     }
-}
-
-fn fault(failure: &Failure) -> Fault<'_> {
-    let (kind, code) = match failure.kind {
-        FailureKind::BadRequest | FailureKind::TooLarge => ("invalid_request_error", None),
-        FailureKind::Auth => ("authentication_error", None),
-        FailureKind::Billing => ("insufficient_quota", None),
-        FailureKind::Permission => ("permission_error", None),
-        FailureKind::NotFound => ("invalid_request_error", Some("model_not_found")),
-        FailureKind::Rate => ("rate_limit_error", Some("rate_limit_exceeded")),
-        FailureKind::Timeout => ("server_error", Some("timeout")),
-        FailureKind::Overloaded => ("server_error", Some("overloaded_error")),
-        FailureKind::Server => ("server_error", None),
-    };
-    Fault { message: &failure.message, r#type: kind, param: None, code: failure.code.as_deref().or(code) }
 }

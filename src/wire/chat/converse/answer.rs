@@ -3,7 +3,7 @@
 use super::block::{Block, CitationsContent, Cited, ReasoningContent, TextOf, ToolUse};
 use crate::wire::chat::answer::{Answer, Stop, Tokens};
 use crate::wire::chat::request::{Citation, Part, ToolCall};
-use crate::wire::chat::{Asked, Unreadable, tool_id};
+use crate::wire::chat::{Asked, Unreadable, parsed, tool_id};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use std::borrow::Cow;
@@ -13,7 +13,14 @@ use std::borrow::Cow;
 struct Body {
     output: Output,
     stop_reason: Option<String>,
+    additional_model_response_fields: Option<ModelFields>,
     usage: Option<Usage>,
+}
+
+/// What Claude tells beside the service's own members, to who asked for it.
+#[derive(Deserialize)]
+pub(super) struct ModelFields {
+    pub(super) stop_sequence: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -30,6 +37,7 @@ struct Message {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Content {
+    #[serde(default, deserialize_with = "parsed::lossy")]
     text: Option<String>,
     tool_use: Option<Called>,
     reasoning_content: Option<Reasoned>,
@@ -53,6 +61,7 @@ struct Reasoned {
 
 #[derive(Deserialize)]
 struct ReasonedText {
+    #[serde(default, deserialize_with = "parsed::lossy")]
     text: Option<String>,
     signature: Option<String>,
 }
@@ -65,6 +74,7 @@ struct Cites {
 
 #[derive(Deserialize)]
 struct Said {
+    #[serde(default, deserialize_with = "parsed::lossy")]
     text: Option<String>,
 }
 
@@ -204,6 +214,7 @@ pub(in crate::wire::chat) fn read_answer(body: &[u8]) -> Result<Answer, Unreadab
     Ok(Answer {
         parts: content.into_iter().filter_map(part).collect(),
         stop: body.stop_reason.as_deref().map(stop_of).unwrap_or_default(),
+        stop_sequence: body.additional_model_response_fields.and_then(|fields| fields.stop_sequence),
         tokens: body.usage.map(Tokens::from).unwrap_or_default(),
         ..Answer::default()
     })
@@ -226,6 +237,7 @@ fn part(content: Content) -> Option<Part> {
     let reasoned = content.reasoning_content?;
     match (reasoned.reasoning_text, reasoned.redacted_content) {
         (Some(ReasonedText { text, signature }), _) => {
+            let signature = signature.filter(|signature| !signature.is_empty());
             Some(Part::Thinking { text: text.unwrap_or_default(), signature })
         }
         (None, redacted) => redacted.map(Part::RedactedThinking),
@@ -272,7 +284,7 @@ fn block(part: &Part) -> Option<Block<'_>> {
         Part::Text { text, .. } if text.is_empty() => return None,
         Part::Text { text, .. } => Block::Text(Cow::Borrowed(text)),
         Part::ToolCall(call) => {
-            Block::ToolUse(ToolUse { tool_use_id: tool_id::safe(&call.id), name: &call.name, input: input(call)? })
+            Block::ToolUse(ToolUse { tool_use_id: tool_id::told(&call.id), name: &call.name, input: input(call)? })
         }
         Part::Thinking { text, signature } => {
             Block::ReasoningContent(ReasoningContent::ReasoningText { text, signature: signature.as_deref() })

@@ -1,9 +1,9 @@
 //! A value of a client's request and where it stands, so that every complaint names the member at fault.
 
-use crate::wire::chat::BadRequest;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use crate::wire::chat::{BadRequest, parsed};
+use crate::wire::json_walk::whole_number;
+use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::fmt;
 
 /// The most names of members that are reported.
 const FOREIGN: usize = 32;
@@ -46,10 +46,10 @@ impl<'a> Field<'a> {
     }
 
     pub(super) fn text(&self) -> Result<String, BadRequest> {
-        self.parse("must be a string.")
+        parsed::text(self.raw).ok_or_else(|| self.wrong("must be a string."))
     }
     pub(super) fn count(&self) -> Result<u64, BadRequest> {
-        self.parse("must be a whole number, 0 or more.")
+        whole_number(self.raw.get().as_bytes()).ok_or_else(|| self.wrong("must be a whole number, 0 or more."))
     }
     pub(super) fn number(&self) -> Result<f64, BadRequest> {
         self.parse("must be a number.")
@@ -60,14 +60,15 @@ impl<'a> Field<'a> {
 
     /// Items of an array; those that are `null` are left out.
     pub(super) fn list(&self) -> Result<Vec<Self>, BadRequest> {
-        let items: Vec<&'a RawValue> = self.parse("must be an array.")?;
+        let items = parsed::elements(self.raw.get().as_bytes()).ok_or_else(|| self.wrong("must be an array."))?;
         let field = |(at, raw)| Self { raw, path: format!("{}[{at}]", self.path) };
         Ok(items.into_iter().enumerate().map(field).filter(|item| item.raw.get() != "null").collect())
     }
 
     /// Members of an object in their order; those that are `null` are left out.
     pub(super) fn members(&self) -> Result<Vec<(String, Self)>, BadRequest> {
-        let Members(members) = self.parse("must be an object.")?;
+        let members = parsed::members(self.raw.get().as_bytes());
+        let members = members.ok_or_else(|| self.wrong("must be an object with each member once."))?;
         let field = |(name, raw): (String, &'a RawValue)| {
             let shown: String = name.chars().take(NAME).collect();
             let path = if self.path.is_empty() { shown } else { format!("{}.{shown}", self.path) };
@@ -87,7 +88,7 @@ impl<'a> Field<'a> {
 
     /// The member of that name, where there is one.
     pub(super) fn member(&self, name: &str) -> Result<Option<Self>, BadRequest> {
-        Ok(self.members()?.into_iter().rev().find(|(found, _)| found == name).map(|(_, field)| field))
+        Ok(self.members()?.into_iter().find(|(found, _)| found == name).map(|(_, field)| field))
     }
 
     /// The same, where there must be one.
@@ -99,28 +100,6 @@ impl<'a> Field<'a> {
     fn is_void(&self) -> bool {
         let packed: String = self.raw.get().chars().filter(|c| !c.is_whitespace()).take(6).collect();
         matches!(packed.as_str(), "null" | "false" | "\"\"" | "[]" | "{}")
-    }
-}
-
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Each;
-        impl<'de> Visitor<'de> for Each {
-            type Value = Members<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut found = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    found.push(member);
-                }
-                Ok(Members(found))
-            }
-        }
-        deserializer.deserialize_map(Each)
     }
 }
 

@@ -1,9 +1,8 @@
 //! The blocks of a client's messages.
 
 use super::field::{Field, Foreign};
-use super::media;
-use crate::wire::chat::BadRequest;
 use crate::wire::chat::request::{CacheMark, Part, Source, ToolCall};
+use crate::wire::chat::{BadRequest, media};
 
 /// Blocks of a message, or of a tool's result.
 pub(super) fn parts(content: &Field<'_>, foreign: &mut Foreign) -> Result<Vec<Part>, BadRequest> {
@@ -100,7 +99,10 @@ fn document(value: &Field<'_>, foreign: &mut Foreign) -> Result<Part, BadRequest
     let source = match kind.as_str() {
         "text" => Source::Text(content.text()?),
         "content" => Source::Text(texts(&content)?),
-        _ => Source::Data { media_type: media::document_type(&format).to_owned(), data: bytes(&source)? },
+        _ => Source::Data {
+            media_type: media::type_of(&format).unwrap_or("application/octet-stream").to_owned(),
+            data: bytes(&source)?,
+        },
     };
     Ok(Part::Document { name, source, cache: None })
 }
@@ -119,7 +121,11 @@ fn reasoning(value: &Field<'_>) -> Result<Part, BadRequest> {
     match kind.as_str() {
         "reasoningText" => Ok(Part::Thinking {
             text: inner.needed("text")?.text()?,
-            signature: inner.member("signature")?.map(|signature| signature.text()).transpose()?,
+            signature: inner
+                .member("signature")?
+                .map(|signature| signature.text())
+                .transpose()?
+                .filter(|signature| !signature.is_empty()),
         }),
         "redactedContent" => {
             let data = media::canonical(&inner.text()?).ok_or_else(|| inner.wrong("must be base64."))?;

@@ -1,9 +1,9 @@
 //! A streamed answer of Bedrock as it comes. One message is held at most; what follows the last word is not read.
 
-use super::answer::{Found, Usage, stop_of};
+use super::answer::{Found, ModelFields, Usage, stop_of};
 use super::failure;
-use crate::wire::chat::StreamReader;
 use crate::wire::chat::answer::{Event, Failure, FailureKind, Tokens};
+use crate::wire::chat::{StreamReader, parsed};
 use crate::wire::event_stream::{Framer, Message};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -16,6 +16,7 @@ struct Payload {
     start: Option<Start>,
     delta: Option<Delta>,
     stop_reason: Option<String>,
+    additional_model_response_fields: Option<ModelFields>,
     usage: Option<Usage>,
 }
 
@@ -35,6 +36,7 @@ struct Called {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Delta {
+    #[serde(default, deserialize_with = "parsed::lossy")]
     text: Option<String>,
     tool_use: Option<Arguments>,
     reasoning_content: Option<Reasoned>,
@@ -43,12 +45,14 @@ struct Delta {
 
 #[derive(Deserialize)]
 struct Arguments {
+    #[serde(default, deserialize_with = "parsed::lossy")]
     input: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Reasoned {
+    #[serde(default, deserialize_with = "parsed::lossy")]
     text: Option<String>,
     signature: Option<String>,
     redacted_content: Option<String>,
@@ -143,7 +147,8 @@ impl State {
             "messageStop" => {
                 self.close(out);
                 let stop = payload.stop_reason.as_deref().map(stop_of).unwrap_or_default();
-                out.push(Event::Stop { stop, sequence: None });
+                let sequence = payload.additional_model_response_fields.and_then(|fields| fields.stop_sequence);
+                out.push(Event::Stop { stop, sequence });
                 self.stopped = true;
                 if self.counted {
                     self.finish(out);

@@ -70,7 +70,7 @@ impl StreamWriter for Writer {
                 self.close(out);
                 self.start(out);
                 self.open = Some(Open::Tool { told: false });
-                let start = json!({ "toolUse": { "toolUseId": tool_id::safe(&id), "name": name } });
+                let start = json!({ "toolUse": { "toolUseId": tool_id::told(&id), "name": name } });
                 put("contentBlockStart", &json!({ "contentBlockIndex": self.index, "start": start }), out);
             }
             Event::Arguments(arguments) if !arguments.is_empty() => {

@@ -15,6 +15,8 @@ use std::borrow::Cow;
 /// Asks for JSON where a request has no member for it.
 const JSON_ONLY: &str = "Answer with one JSON object and nothing else.";
 
+const STOP_SEQUENCE: &str = "/stop_sequence";
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Body<'a> {
@@ -27,6 +29,8 @@ struct Body<'a> {
     tool_config: Option<ToolConfig<'a>>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     additional_model_request_fields: Map<String, Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    additional_model_response_field_paths: Vec<&'static str>,
     #[serde(skip_serializing_if = "OutputConfig::is_empty")]
     output_config: OutputConfig<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,12 +137,15 @@ pub(in crate::wire::chat) fn write_request(request: &Request, target: &Target) -
     dropped.name_if(request.seed.is_some(), "seed");
     dropped.name_if(request.user.is_some(), "user");
     dropped.name_if(cache.lost(), "cache_control");
+    // Which of its sequences ended an answer is told by Claude alone, and only when asked.
+    let tells_stop = target.family == Family::Claude && !inference_config.stop_sequences.is_empty();
     let body = Body {
         messages,
         system,
         inference_config,
         tool_config,
         additional_model_request_fields: additional,
+        additional_model_response_field_paths: if tells_stop { vec![STOP_SEQUENCE] } else { Vec::new() },
         output_config: OutputConfig { text_format, effort },
         service_tier,
     };

@@ -5,11 +5,12 @@ use super::block::CachePoint;
 use super::write_cache::Cache;
 use super::write_request::Dropped;
 use crate::wire::chat::BadRequest;
-use crate::wire::chat::request::{OutputFormat, Part, Request, Tool, ToolChoice};
+use crate::wire::chat::request::{OutputFormat, Request, Tool, ToolChoice};
 use crate::wire::chat::target::Target;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// The longest name of a tool.
 const NAME: usize = 64;
@@ -78,10 +79,9 @@ pub(super) fn answer_tool(request: &Request, target: &Target) -> Option<AnswerTo
 
 /// A name that no tool has.
 fn free_name(request: &Request) -> String {
-    (0..=request.tools.len())
-        .map(|number| format!("answer_{number}"))
-        .find(|name| !request.tools.iter().any(|tool| tool.name == *name))
-        .unwrap_or_default()
+    let taken: HashSet<&str> = request.tools.iter().map(|tool| tool.name.as_str()).collect();
+    let mut names = (0..=request.tools.len()).map(|number| format!("answer_{number}"));
+    names.find(|name| !taken.contains(name.as_str())).unwrap_or_default()
 }
 
 /// What is said of the choice; `None` = nothing, the model chooses.
@@ -173,14 +173,7 @@ fn spec<'a>(tool: &'a Tool, target: &Target, dropped: &mut Dropped) -> Result<Sp
 
 /// Tools that were called and that the request does not bring along any more: blocks of calls need them.
 fn remembered(request: &Request) -> Result<Vec<Entry<'_>>, BadRequest> {
-    let mut names: Vec<&str> = Vec::new();
-    for part in request.parts() {
-        if let Part::ToolCall(call) = part
-            && !names.contains(&call.name.as_str())
-        {
-            names.push(&call.name);
-        }
-    }
+    let mut names = request.called_tools();
     if names.is_empty() {
         // Results without their calls.
         names.push("tool");

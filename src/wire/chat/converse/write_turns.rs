@@ -1,18 +1,17 @@
 //! The messages of a request. Upstream takes only turns that alternate, begin with the user's and hold something.
 
 use super::block::{Block, BytesOf, Document, Image, ReasoningContent, ToolResult, ToolUse};
-use super::media::{self, Names};
+use super::document::{Names, document_format, image_format};
 use super::write_cache::{Cache, mark_of};
-use crate::wire::chat::request::{Part, Request, Role, Source};
+use crate::wire::chat::request::{CONTINUE, OPENING, Part, Request, Role, Source};
 use crate::wire::chat::target::Target;
-use crate::wire::chat::{BadRequest, tool_id};
+use crate::wire::chat::{BadRequest, media, tool_id};
 use serde::Serialize;
 use std::borrow::Cow;
 
 /// Stands where something must stand.
 const NOTHING: &str = ".";
 const NO_RESULT: &str = "(empty result)";
-const CONTINUE: &str = "Please continue.";
 
 #[derive(Serialize, Debug)]
 pub(super) struct Turn<'a> {
@@ -48,7 +47,7 @@ pub(super) fn messages<'a>(
         turn.content.push(Block::Text(Cow::Borrowed(NOTHING)));
     }
     if turns.first().is_none_or(|first| first.role != USER) {
-        turns.insert(0, Turn::of_user(NOTHING));
+        turns.insert(0, Turn::of_user(OPENING));
     }
     for position in &target.cache_points.messages {
         let length = i64::try_from(turns.len()).unwrap_or(i64::MAX);
@@ -166,7 +165,7 @@ impl Writer {
         }
         match source {
             Source::Data { media_type, data } => {
-                let format = media::image_format(media_type, data).ok_or_else(|| {
+                let format = image_format(media_type, data).ok_or_else(|| {
                     BadRequest::of("messages", "Images must be of type image/png, image/jpeg, image/gif or image/webp.")
                 })?;
                 Ok(Image { format, source: BytesOf { bytes: Cow::Borrowed(data) } })
@@ -182,13 +181,13 @@ impl Writer {
     fn document<'a>(&mut self, name: Option<&str>, source: &'a Source) -> Result<Document<'a>, BadRequest> {
         let (format, bytes) = match source {
             Source::Data { media_type, data } => {
-                let format = media::document_format(media_type, name).ok_or_else(|| {
+                let format = document_format(media_type, name).ok_or_else(|| {
                     let formats = "pdf, csv, doc, docx, xls, xlsx, html, txt or md";
                     BadRequest::of("messages", format!("Documents must be {formats}."))
                 })?;
                 (format, Cow::Borrowed(data.as_str()))
             }
-            Source::Text(text) => ("txt", Cow::Owned(media::encode(text.as_bytes()))),
+            Source::Text(text) => ("txt", Cow::Owned(media::encoded(text))),
             Source::Url(_) => {
                 let message = "This model takes no documents by URL: send the document itself.";
                 return Err(BadRequest::unsupported("messages", message));

@@ -2,7 +2,7 @@
 
 use super::super::answer::{Answer, Event, Stop, Tokens};
 use super::super::upstream_only::object;
-use super::super::{Collector, Unreadable};
+use super::super::{Collector, Unreadable, parsed};
 use super::failure::told;
 use super::signature;
 use serde::Deserialize;
@@ -37,6 +37,7 @@ struct Content {
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Part {
+    #[serde(deserialize_with = "parsed::lossy")]
     text: Option<String>,
     thought: Option<bool>,
     thought_signature: Option<String>,
@@ -165,7 +166,10 @@ impl Story {
         if !text.is_empty() || part.thought_signature.is_some() {
             out.push(Event::Thinking(text));
         }
-        out.extend(part.thought_signature.map(|proof| Event::Signature(signature::of_thought(&proof))));
+        if let Some(proof) = part.thought_signature {
+            // The next thought is another one, with a signature of its own.
+            out.extend([Event::Signature(signature::of_thought(&proof)), Event::BlockEnd]);
+        }
     }
 
     fn call(&mut self, call: Call, signature: Option<&str>, out: &mut Vec<Event>) {

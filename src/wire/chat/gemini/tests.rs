@@ -151,7 +151,7 @@ fn a_user_begins_and_is_asked_on() {
     let opening = json!({"role": "user", "parts": [{"text": "."}]});
     let said = json!({"role": "model", "parts": [{"text": "I"}]});
     assert_eq!(written(&request, &target()).0["contents"], json!([opening, said]));
-    let on = json!({"role": "user", "parts": [{"text": "Continue."}]});
+    let on = json!({"role": "user", "parts": [{"text": "Please continue."}]});
     let body = written(&request, &Target { prefill: false, ..target() }).0;
     assert_eq!(body["contents"], json!([opening, said, on]));
 }

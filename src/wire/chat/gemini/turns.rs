@@ -1,7 +1,7 @@
 //! Writes the turns of a conversation: a list of parts each, of the user or of the model.
 
 use super::super::BadRequest;
-use super::super::request::{Message, Part as Given, Request, Role, Source};
+use super::super::request::{Message, OPENING, Part as Given, Request, Role, Source};
 use super::super::target::Target;
 use super::super::upstream_only::{Called, answered, document, remote_image, turns, unsupported};
 use super::signature;
@@ -78,7 +78,7 @@ pub(super) fn contents(request: &Request, target: &Target) -> Result<Vec<Content
         let role = if turn.role == Role::User { "user" } else { "model" };
         if contents.is_empty() && role == "model" {
             // The API wants a user to begin.
-            contents.push(Content { role: "user", parts: vec![Part::text(".")] });
+            contents.push(Content { role: "user", parts: vec![Part::text(OPENING)] });
         }
         contents.push(Content { role, parts });
     }

@@ -3,7 +3,7 @@
 
 use super::super::answer::{Answer, Event, Failure, FailureKind, Stop, Tokens};
 use super::super::upstream_only::object;
-use super::super::{Collector, StreamReader, Unreadable};
+use super::super::{Collector, StreamReader, Unreadable, parsed};
 use crate::wire::ndjson::{Frame, Lines};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -27,7 +27,9 @@ struct Line<'a> {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Message {
+    #[serde(deserialize_with = "parsed::lossy")]
     content: Option<String>,
+    #[serde(deserialize_with = "parsed::lossy")]
     thinking: Option<String>,
     tool_calls: Option<Vec<Call>>,
 }

@@ -251,7 +251,7 @@ fn a_turn_that_cannot_be_continued_is_asked_on() {
     let request = Request { messages: vec![assistant(vec![Part::text("I")])], ..Request::default() };
     assert_eq!(written(&request, &target()).0["messages"], json!([{"role": "assistant", "content": "I"}]));
     let body = written(&request, &Target { prefill: false, ..target() }).0;
-    assert_eq!(body["messages"][1], json!({"role": "user", "content": "Continue."}));
+    assert_eq!(body["messages"][1], json!({"role": "user", "content": "Please continue."}));
 }
 
 const STREAM: &str = concat!(

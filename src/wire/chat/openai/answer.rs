@@ -1,7 +1,6 @@
 //! Whole answers, both ways.
 
-use super::super::{Answer, Asked, Citation, Part, Stop, ToolCall, Unreadable};
-use super::ids::{answer_id, id_and_model, made_id, tool_id};
+use super::super::{Answer, Asked, Citation, Part, Stop, ToolCall, Unreadable, tool_id};
 use super::json::{get, some_text, text, text_of};
 use super::{stop, usage};
 use crate::wire::json_walk::elements;
@@ -102,7 +101,19 @@ pub(super) fn arguments(function: &[u8]) -> String {
 
 /// For a call without one: the same whenever the same answer is read.
 pub(super) fn missing_id(answer: &str, at: u64) -> String {
-    made_id(&format!("{answer}/{at}"))
+    tool_id::made(&format!("{answer}/{at}"))
+}
+
+/// The id of an answer, made of the upstream's own where there is one.
+pub(in super::super) fn answer_id(prefix: &str, upstream: &str, fresh: &str) -> String {
+    let prefixes = ["msg_", "chatcmpl-", "resp_", "cmpl-"];
+    let own = prefixes.iter().find_map(|known| upstream.strip_prefix(known)).unwrap_or(upstream);
+    format!("{prefix}{}", if own.is_empty() { fresh } else { own })
+}
+
+/// Id and model of a chunk or answer, empty where they are not told.
+pub(super) fn id_and_model(body: &[u8]) -> (String, String) {
+    (text(body, "id").unwrap_or_default(), text(body, "model").unwrap_or_default())
 }
 
 #[derive(Serialize, Debug)]
@@ -240,7 +251,7 @@ pub(in super::super) fn write_answer(answer: &Answer, asked: &Asked) -> Vec<u8> 
     }
     let finish_reason = stop::write(&answer.stop);
     let completion = Completion {
-        id: answer_id(&answer.id, &asked.fresh_id),
+        id: answer_id("chatcmpl-", &answer.id, &asked.fresh_id),
         object: "chat.completion",
         created: asked.created,
         model: &asked.model,
@@ -261,5 +272,5 @@ fn called<'a>(call: &'a ToolCall, asked: &Asked) -> Call<'a> {
         let arguments = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
         Called::Function { function: Function { name, arguments } }
     };
-    Call { id: tool_id(&call.id).into_owned(), called }
+    Call { id: tool_id::told(&call.id).into_owned(), called }
 }

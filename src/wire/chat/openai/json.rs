@@ -1,7 +1,7 @@
 //! JSON as it is read here. [`Node`] is for requests: a value that knows where it stands, so that an error can say it.
 //! The functions are for answers of upstreams: what is not as it should be is not there.
 
-use super::super::BadRequest;
+use super::super::{BadRequest, parsed};
 use crate::wire::json_walk::{elements, member, members, string, unescape, whole_number};
 use serde_json::value::RawValue;
 use std::fmt::Display;
@@ -87,8 +87,12 @@ impl<'a> Node<'a> {
         if !self.is_array() {
             return Err(self.should_be("an array"));
         }
-        let node = |(at, value)| Node { value, path: format!("{}[{at}]", self.path) };
-        Ok(elements(self.value).enumerate().map(node).collect())
+        let values = parsed::elements(self.value).ok_or_else(|| self.wrong("has too many elements."))?;
+        let node = |(at, value): (usize, &'a RawValue)| Node {
+            value: value.get().as_bytes(),
+            path: format!("{}[{at}]", self.path),
+        };
+        Ok(values.into_iter().enumerate().map(node).collect())
     }
     pub(super) fn object(&self) -> Result<Object<'a>, BadRequest> {
         if !self.is_object() {
@@ -98,17 +102,22 @@ impl<'a> Node<'a> {
                 _ => BadRequest { message: kind.into(), param: None, code: None },
             });
         }
-        let absent = |value: &[u8]| value == b"null";
-        let members = members(self.value).filter(|m| !absent(m.value));
-        let members = members.map(|m| (unescape(m.key).into_owned(), m.value)).collect();
+        let Some(members) = parsed::members(self.value) else {
+            let message = "must have each member once, and not thousands of them.";
+            return Err(match self.path.as_str() {
+                "" => BadRequest { message: format!("The body {message}"), param: None, code: None },
+                _ => self.wrong(message),
+            });
+        };
+        let given = members.into_iter().filter(|(_, value)| value.get() != "null");
+        let members = given.map(|(name, value)| (name, value.get().as_bytes())).collect();
         Ok(Object { members, path: self.path.clone() })
     }
 }
 
 impl<'a> Object<'a> {
-    /// The last one of this name.
     pub(super) fn get(&self, name: &str) -> Option<Node<'a>> {
-        let (_, value) = self.members.iter().rev().find(|(found, _)| found == name)?;
+        let (_, value) = self.members.iter().find(|(found, _)| found == name)?;
         Some(Node { value, path: self.path_of(name) })
     }
     /// # Errors
@@ -162,20 +171,4 @@ pub(super) fn text_of(value: &[u8]) -> Option<String> {
 /// A member that is a whole number.
 pub(super) fn number(object: &[u8], name: &str) -> Option<u64> {
     whole_number(get(object, name)?)
-}
-
-/// JSON text without the white space between its values, otherwise as it was written.
-pub(super) fn compact(json: &str) -> String {
-    let mut quoted = false;
-    let mut escaped = false;
-    let keep = |c: &char| {
-        if quoted {
-            quoted = escaped || *c != '"';
-            escaped = !escaped && *c == '\\';
-            return true;
-        }
-        quoted = *c == '"';
-        !matches!(c, ' ' | '\n' | '\r' | '\t')
-    };
-    json.chars().filter(keep).collect()
 }

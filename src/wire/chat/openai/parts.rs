@@ -1,11 +1,12 @@
 //! The pieces that a message's content may consist of.
 
+use super::super::media::{
+    canonical, data_url, decoded, document, encoded, is_data_url, said_picture_type, type_of, type_of_name,
+};
 use super::super::{BadRequest, CacheMark, Part, Source, Text};
 use super::json::{Node, Object};
-use super::media::{canonical, data_url, decoded, document, is_data_url, picture_type, type_of};
 use super::request::Foreign;
 use crate::wire::json_walk::{elements, members, whole_number};
-use base64::{Engine, prelude::BASE64_STANDARD};
 
 /// The parts of a `content`: a string, or an array. Empty texts are left out.
 pub(super) fn read(content: &Node<'_>, foreign: &mut Foreign) -> Result<Vec<Part>, BadRequest> {
@@ -78,8 +79,8 @@ fn image(node: &Node<'_>, cache: Option<CacheMark>, foreign: &mut Foreign) -> Re
     let source = if is_data_url(&text) {
         let (said, data) = data_url(&text).ok_or_else(|| url.wrong("must hold base64."))?;
         let bytes = decoded(data).ok_or_else(|| url.wrong("must hold base64."))?;
-        let media_type = picture_type(&said, &bytes).ok_or_else(|| url.wrong("must hold a picture."))?;
-        Source::Data { media_type, data: BASE64_STANDARD.encode(bytes) }
+        let media_type = said_picture_type(&said, &bytes).ok_or_else(|| url.wrong("must hold a picture."))?;
+        Source::Data { media_type, data: encoded(bytes) }
     } else if text.contains("://") {
         Source::Url(text)
     } else {
@@ -100,7 +101,7 @@ fn file(file: &Object<'_>, cache: Option<CacheMark>) -> Result<Part, BadRequest>
     if text.starts_with("http://") || text.starts_with("https://") {
         return Ok(Part::Document { name, source: Source::Url(text), cache });
     }
-    let ending = name.as_deref().and_then(|name| name.rsplit_once('.')).and_then(|(_, ending)| type_of(ending));
+    let ending = name.as_deref().and_then(type_of_name);
     let (said, data) = data_url(&text).unwrap_or((String::new(), text.as_str()));
     let bytes = decoded(data).ok_or_else(|| node.wrong("must hold base64."))?;
     let media_type = match said.as_str() {
@@ -108,7 +109,7 @@ fn file(file: &Object<'_>, cache: Option<CacheMark>) -> Result<Part, BadRequest>
         said => said,
     };
     if media_type.starts_with("image/") {
-        let source = Source::Data { media_type: media_type.to_owned(), data: BASE64_STANDARD.encode(bytes) };
+        let source = Source::Data { media_type: media_type.to_owned(), data: encoded(bytes) };
         return Ok(Part::Image { source, cache });
     }
     Ok(Part::Document { name, source: document(media_type, bytes), cache })

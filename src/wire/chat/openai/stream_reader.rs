@@ -1,9 +1,9 @@
 //! The stream of an upstream, read: chunks of an answer become its events.
 
 use super::super::{Event, Failure, FailureKind, Stop, StreamReader};
-use super::answer::{arguments, content_text, function_of, missing_id};
+use super::answer::{arguments, content_text, function_of, id_and_model, missing_id};
 use super::json::{get, number, some_text};
-use super::{failure, ids, stop, usage};
+use super::{failure, stop, usage};
 use crate::wire::json_walk::elements;
 use crate::wire::sse::{Frame, Framer};
 use bytes::Bytes;
@@ -100,7 +100,7 @@ impl Chunks {
             .find(|choice| number(choice, "index").is_none_or(|index| index == 0));
         // A chunk with neither is a preamble about the prompt.
         if !self.started && (choice.is_some() || some_text(chunk, "id").is_some()) {
-            let (id, model) = ids::id_and_model(chunk);
+            let (id, model) = id_and_model(chunk);
             self.id.clone_from(&id);
             self.started = true;
             out.push(Event::Start { id, model, tokens: Default::default() });

@@ -1,14 +1,15 @@
 //! Events, written as the stream that a client of this form reads.
 
-use super::super::{Asked, Citation, Event, Failure, Stop, StreamWriter, Tokens};
-use super::answer::{Annotation, free_text};
+use super::super::{Asked, Citation, Event, Failure, Stop, StreamWriter, Tokens, tool_id};
+use super::answer::{Annotation, answer_id, free_text};
 use super::failure::openai_error;
-use super::ids::{answer_id, tool_id};
 use super::{stop, usage};
 use serde::Serialize;
 
 /// Bytes of a free-text call's arguments that are held together; more is passed on as it comes.
 const HELD_LIMIT: usize = 1024 * 1024;
+/// Bytes of citations that wait for the end of the answer; more are left out.
+const CITED_LIMIT: usize = 1024 * 1024;
 
 /// Every chunk leaves at once but the last ones: why the answer ended is told after all of it, usage after that.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(in super::super) struct Writer {
     /// Characters of text so far.
     said: usize,
     annotations: Vec<Annotation>,
+    /// Bytes of the citations so far.
+    cited: usize,
     stop: Stop,
     tokens: Tokens,
 }
@@ -50,6 +53,14 @@ struct Chunk<'a> {
     /// `null` in all chunks but the last, if usage is wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Option<usage::Usage>>,
+}
+
+/// The chunk that says that nothing more will come.
+#[derive(Serialize, Debug)]
+struct Failed<'a> {
+    #[serde(flatten)]
+    chunk: Chunk<'a>,
+    error: serde_json::Value,
 }
 
 #[derive(Serialize, Debug)]
@@ -124,8 +135,13 @@ impl StreamWriter for Writer {
                 self.delta(Delta { reasoning_content: Some(&text), ..Delta::default() }, out);
             }
             Event::Citation(found) => {
-                if let Open::Text { citations, .. } = &mut self.open {
-                    citations.push(found);
+                let bytes = found.url.len() + found.title.len() + size_of::<Annotation>();
+                if let Open::Text { citations, .. } = &mut self.open
+                    && self.cited + bytes <= CITED_LIMIT
+                {
+                    self.cited += bytes;
+                    // What was quoted has no place in this form.
+                    citations.push(Citation { quote: String::new(), ..found });
                 }
             }
             Event::ToolCall { id, name } => {
@@ -159,6 +175,7 @@ impl Writer {
             calls: 0,
             said: 0,
             annotations: Vec::new(),
+            cited: 0,
             stop: Stop::End,
             tokens: Tokens::default(),
         }
@@ -167,7 +184,7 @@ impl Writer {
     fn start(&mut self, upstream: &str, out: &mut Vec<u8>) {
         if !self.started {
             self.started = true;
-            self.id = answer_id(upstream, &self.asked.fresh_id);
+            self.id = answer_id("chatcmpl-", upstream, &self.asked.fresh_id);
             self.delta(Delta { role: Some("assistant"), content: Some(""), ..Delta::default() }, out);
         }
     }
@@ -175,7 +192,7 @@ impl Writer {
     fn begin_call(&mut self, id: &str, name: &str, out: &mut Vec<u8>) {
         let index = self.calls;
         self.calls += 1;
-        let id = tool_id(id);
+        let id = tool_id::told(id);
         let mut call = Call { index, id: Some(&id), ..Call::default() };
         if self.asked.free_text_tools.iter().any(|tool| tool == name) {
             call.kind = Some("custom");
@@ -260,7 +277,9 @@ impl Writer {
     }
 
     fn fail(&mut self, failure: &Failure, out: &mut Vec<u8>) {
-        event(&serde_json::json!({ "error": openai_error(failure) }), out);
+        // Whoever looks for the error finds it; whoever looks at choices only finds one, and a reason why it ended.
+        let choice = Choice { index: 0, delta: Delta::default(), logprobs: (), finish_reason: Some("error") };
+        event(&Failed { chunk: self.made_of(&[choice], None), error: openai_error(failure) }, out);
         self.done(out);
     }
 
@@ -270,15 +289,18 @@ impl Writer {
     }
 
     fn chunk(&self, choices: &[Choice<'_>], usage: Option<usage::Usage>, out: &mut Vec<u8>) {
-        let chunk = Chunk {
+        event(&self.made_of(choices, usage), out);
+    }
+
+    fn made_of<'a>(&'a self, choices: &'a [Choice<'a>], usage: Option<usage::Usage>) -> Chunk<'a> {
+        Chunk {
             id: &self.id,
             object: "chat.completion.chunk",
             created: self.asked.created,
             model: &self.asked.model,
             choices,
             usage: self.asked.wants_usage.then_some(usage),
-        };
-        event(&chunk, out);
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::super::{BadRequest, Tool, ToolChoice};
 use super::json::{Node, Object};
 use super::parts::cache_mark;
 use super::request::Foreign;
+use std::collections::HashSet;
 
 /// `tools`, or the older `functions`.
 pub(super) fn read(body: &Object<'_>, foreign: &mut Foreign) -> Result<Vec<Tool>, BadRequest> {
@@ -83,11 +84,11 @@ fn chosen(choice: &Node<'_>, tools: &mut Vec<Tool>) -> Result<ToolChoice, BadReq
         "custom" => named(&object.need("custom")?.object()?),
         "allowed_tools" => {
             let allowed = object.need("allowed_tools")?.object()?;
-            let mut names = Vec::new();
+            let mut names = HashSet::new();
             for tool in allowed.need("tools")?.elements()? {
                 let tool = tool.object()?;
                 let inner = tool.get("function").or_else(|| tool.get("custom"));
-                names.push(inner.map_or_else(|| name(&tool), |inner| name(&inner.object()?))?);
+                names.insert(inner.map_or_else(|| name(&tool), |inner| name(&inner.object()?))?);
             }
             tools.retain(|tool| names.contains(&tool.name));
             let mode = allowed.get("mode");

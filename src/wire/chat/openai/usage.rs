@@ -21,7 +21,7 @@ pub(super) fn read(usage: &[u8]) -> Tokens {
 }
 
 #[derive(Serialize, Debug)]
-pub(super) struct Usage {
+pub(in super::super) struct Usage {
     prompt_tokens: u64,
     completion_tokens: u64,
     total_tokens: u64,
@@ -40,7 +40,7 @@ struct CompletionDetails {
     reasoning_tokens: u64,
 }
 
-pub(super) const fn write(tokens: &Tokens) -> Usage {
+pub(in super::super) const fn write(tokens: &Tokens) -> Usage {
     Usage {
         prompt_tokens: tokens.prompt(),
         completion_tokens: tokens.output,

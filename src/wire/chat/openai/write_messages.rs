@@ -1,9 +1,10 @@
 //! The messages of a request, written: instructions first, results of tools as messages of their own.
 
+use super::super::media::{ending_of, url_of};
+use super::super::parsed::compact;
+use super::super::request::CONTINUE;
+use super::super::tool_id::safe as tool_id;
 use super::super::{BadRequest, Message, Part, Request, Role, Source, Target, ToolCall};
-use super::ids::tool_id;
-use super::json::compact;
-use super::media::{ending_of, url_of};
 use serde::Serialize;
 use std::borrow::Cow;
 
@@ -90,7 +91,7 @@ pub(super) fn write<'a>(request: &'a Request, target: &Target) -> Result<Vec<Sen
         }
     }
     if !target.prefill && spoken.last().is_some_and(|last| last.role == Role::Assistant) {
-        sent.push(Sent { role: "user", content: Some(Content::Text("Please continue.".into())), ..Sent::default() });
+        sent.push(Sent { role: "user", content: Some(Content::Text(CONTINUE.into())), ..Sent::default() });
     }
     Ok(sent)
 }

@@ -1,19 +1,8 @@
 //! Reads the content of messages and of the results of calls: text, pictures, documents, sound.
 
 use super::super::members::{Members, as_text, list, must_be};
-use super::super::{BadRequest, CacheMark, Part, Source};
-use base64::Engine;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use super::super::{BadRequest, CacheMark, Part, Source, media};
 use serde_json::value::RawValue;
-
-/// Of clients: with or without padding.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
 
 /// A string, or a list of parts. Empty texts are left out.
 pub(super) fn read(value: &RawValue, at: &str) -> Result<Vec<Part>, BadRequest> {
@@ -62,10 +51,10 @@ fn image(part: &mut Members<'_>) -> Result<Source, BadRequest> {
     refuse_stored(part)?;
     let url = part.needed("image_url")?;
     let at = part.path("image_url");
-    match DataUrl::parse(&url) {
-        Some(found) => Ok(Source::Data { data: canonical(found.data, &at)?, media_type: found.media_type }),
-        None => remote(url, &at),
-    }
+    let Some((said, data)) = media::data_url(&url) else { return remote(url, &at) };
+    let bytes = media::decoded(data).ok_or_else(|| must_be(&at, "valid base64"))?;
+    let media_type = media::said_picture_type(&said, &bytes).ok_or_else(|| must_be(&at, "a picture"))?;
+    Ok(Source::Data { media_type, data: media::encoded(bytes) })
 }
 
 fn document(part: &mut Members<'_>, cache: Option<CacheMark>) -> Result<Part, BadRequest> {
@@ -77,17 +66,18 @@ fn document(part: &mut Members<'_>, cache: Option<CacheMark>) -> Result<Part, Ba
     }
     let given = part.needed("file_data")?;
     let at = part.path("file_data");
-    let (media_type, data) = match DataUrl::parse(&given) {
-        Some(found) => (found.media_type, found.data),
-        None => (name.as_deref().map_or("application/pdf", type_of_name).to_owned(), given.as_str()),
+    let (said, data) = media::data_url(&given).unwrap_or((String::new(), given.as_str()));
+    let media_type = match said.as_str() {
+        "" | "application/octet-stream" => name.as_deref().and_then(media::type_of_name).unwrap_or("application/pdf"),
+        said => said,
     };
-    let data = canonical(data, &at)?;
-    if media_type != "text/plain" {
-        return Ok(Part::Document { name, source: Source::Data { media_type, data }, cache });
+    let bytes = media::decoded(data).ok_or_else(|| must_be(&at, "valid base64"))?;
+    match media::document(media_type, bytes) {
+        Source::Data { media_type, .. } if media_type == "text/plain" => {
+            Err(must_be(&at, "text in UTF-8, as its type says"))
+        }
+        source => Ok(Part::Document { name, source, cache }),
     }
-    let text = LENIENT.decode(&data).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let text = text.ok_or_else(|| must_be(&at, "text in UTF-8, as its type says"))?;
-    Ok(Part::Document { name, source: Source::Text(text), cache })
 }
 
 fn refuse_stored(part: &mut Members<'_>) -> Result<(), BadRequest> {
@@ -108,45 +98,6 @@ fn remote(url: String, at: &str) -> Result<Source, BadRequest> {
     }
 }
 
-struct DataUrl<'a> {
-    media_type: String,
-    data: &'a str,
-}
-
-impl<'a> DataUrl<'a> {
-    fn parse(url: &'a str) -> Option<Self> {
-        let (head, data) = url.split_once(',')?;
-        let (scheme, kind) = head.split_once(':')?;
-        let mut words = kind.split(';').map(str::trim);
-        let media_type = words.next().unwrap_or_default().to_ascii_lowercase();
-        let base64 = words.next_back().is_some_and(|word| word.eq_ignore_ascii_case("base64"));
-        (scheme.trim_start().eq_ignore_ascii_case("data") && base64).then_some(Self { media_type, data })
-    }
-}
-
 fn canonical(data: &str, at: &str) -> Result<String, BadRequest> {
-    let spaced = data.bytes().any(|byte| byte.is_ascii_whitespace());
-    let decoded = if spaced {
-        let dense: Vec<u8> = data.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-        LENIENT.decode(dense)
-    } else {
-        LENIENT.decode(data)
-    };
-    decoded.map(|bytes| LENIENT.encode(bytes)).map_err(|_| must_be(at, "valid base64"))
-}
-
-/// Of a document whose content comes without its type.
-fn type_of_name(name: &str) -> &'static str {
-    let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase()).unwrap_or_default();
-    match ending.as_str() {
-        "txt" => "text/plain",
-        "md" => "text/markdown",
-        "csv" => "text/csv",
-        "html" | "htm" => "text/html",
-        "doc" => "application/msword",
-        "docx" => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-        "xls" => "application/vnd.ms-excel",
-        "xlsx" => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-        _ => "application/pdf",
-    }
+    media::canonical(data).ok_or_else(|| must_be(at, "valid base64"))
 }

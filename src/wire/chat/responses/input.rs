@@ -125,7 +125,8 @@ fn result(item: &mut Members<'_>, request: &mut Request) -> Result<(), BadReques
     };
     let result = Part::ToolResult { id, parts, is_error: false, cache: None };
     match request.messages.last_mut() {
-        Some(last) if last.role == Role::User && last.parts.iter().all(|p| matches!(p, Part::ToolResult { .. })) => {
+        // Nothing else is ever put beside results.
+        Some(last) if last.role == Role::User && matches!(last.parts.last(), Some(Part::ToolResult { .. })) => {
             last.parts.push(result);
         }
         _ => request.messages.push(Message { role: Role::User, parts: vec![result] }),

@@ -32,6 +32,7 @@ pub fn unary(ask: &Ask<'_>) -> Value {
     let mut message = message(ask);
     message["content"] = Value::Array(blocks(ask));
     message["stop_reason"] = stop_reason(ask).into();
+    message["stop_sequence"] = ask.act.stop_sequence.clone().into();
     if let Some(usage) = usage(ask) {
         message["usage"] = Value::Object(usage);
     }
@@ -55,9 +56,9 @@ fn blocks(ask: &Ask<'_>) -> Vec<Value> {
     if ask.act.tokens.reasoning > 0 {
         blocks.push(json!({"type": "thinking", "thinking": "A thought.", "signature": "c2ln"}));
     }
-    if ask.act.calls.is_empty() {
-        blocks.push(json!({"type": "text", "text": text::whole(ask.act), "citations": null}));
-    }
+    let said =
+        if ask.act.calls.is_empty() { Some(text::whole(ask.act)) } else { text::before_calls(ask.act).map(Into::into) };
+    blocks.extend(said.map(|text| json!({"type": "text", "text": text, "citations": null})));
     for (at, call) in ask.act.calls.iter().enumerate() {
         let input = serde_json::from_str(&call.arguments).unwrap_or_else(|_| json!({}));
         let mut block = tool_use(ask, at, call);
@@ -141,6 +142,10 @@ fn stream(ask: &Ask<'_>) -> Pieces {
         let deltas = text::pieces(ask.act).into_iter().map(|text| json!({"type": "text_delta", "text": text}));
         block(json!({"type": "text", "text": "", "citations": null}), deltas.collect(), &mut send);
     }
+    if let Some(text) = text::before_calls(ask.act) {
+        let deltas = vec![json!({"type": "text_delta", "text": text})];
+        block(json!({"type": "text", "text": "", "citations": null}), deltas, &mut send);
+    }
     for (at, call) in ask.act.calls.iter().enumerate() {
         let characters: Vec<char> = call.arguments.chars().collect();
         // The first piece of the arguments is empty.
@@ -149,7 +154,7 @@ fn stream(ask: &Ask<'_>) -> Pieces {
         block(tool_use(ask, at, call), deltas, &mut send);
     }
     if !matches!(ask.act.fault, Some(Fault::NoTerminator)) {
-        let delta = json!({"stop_reason": stop_reason(ask), "stop_sequence": null, "container": null});
+        let delta = json!({"stop_reason": stop_reason(ask), "stop_sequence": ask.act.stop_sequence, "container": null});
         let usage = last.unwrap_or_default();
         send(json!({"type": "message_delta", "delta": delta, "usage": usage}));
         send(json!({"type": "message_stop"}));

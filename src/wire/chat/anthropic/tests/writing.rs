@@ -216,7 +216,7 @@ fn what_the_assistant_began_is_continued_where_models_can() {
     let request = talk(vec![user(vec![Part::text("q")]), assistant(vec![Part::text(" The answer is \n")])]);
     let began = json!({"role": "assistant", "content": " The answer is"});
     assert_eq!(body(&request)["messages"], json!([{"role": "user", "content": "q"}, began]));
-    let asked = json!([{"role": "user", "content": "q"}, began, {"role": "user", "content": "Continue."}]);
+    let asked = json!([{"role": "user", "content": "q"}, began, {"role": "user", "content": "Please continue."}]);
     let cannot = Target { prefill: false, ..target() };
     assert_eq!(write(&request, &cannot).unwrap().0["messages"], asked);
     let thinks = Target { reasoning: ReasoningStyle::Adaptive, ..target() };

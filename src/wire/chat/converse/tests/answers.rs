@@ -85,6 +85,14 @@ fn an_answer_without_much_is_an_answer() {
 }
 
 #[test]
+fn the_sequence_that_ended_an_answer_is_told() {
+    let mut body = json!({ "output": { "message": {} }, "stopReason": "stop_sequence" });
+    body["additionalModelResponseFields"] = json!({ "stop_sequence": "END" });
+    let answer = read_answer(body.to_string().as_bytes()).expect("an answer");
+    assert_eq!((answer.stop, answer.stop_sequence.as_deref()), (Stop::Sequence, Some("END")));
+}
+
+#[test]
 fn stops_have_their_words() {
     let read = |word: &str| {
         let body = json!({ "output": { "message": {} }, "stopReason": word });
@@ -118,7 +126,7 @@ fn calls_are_written_as_objects() {
         let answer = Answer { parts: vec![call("odd id", arguments)], ..Answer::default() };
         let found = written(&answer)["output"]["message"]["content"][0]["toolUse"].clone();
         assert_eq!(found["input"], input);
-        assert!(found["toolUseId"].as_str().expect("an id").starts_with("call_"));
+        assert_eq!(found["toolUseId"], "odd id");
     }
 }
 

@@ -71,7 +71,9 @@ fn what_is_read_is_written_again() {
     assert_eq!(request.foreign, Vec::<String>::new());
     assert!(request.wants_usage && request.model.is_empty() && !request.stream);
     let target = Target { reasoning: ReasoningStyle::Adaptive, ..claude() };
-    assert_eq!(written(&request, &target), (full(), vec![]));
+    let mut whole = full();
+    whole["additionalModelResponseFieldPaths"] = json!(["/stop_sequence"]);
+    assert_eq!(written(&request, &target), (whole, vec![]));
 
     // What thinking excludes.
     let sampling = json!({

@@ -137,6 +137,14 @@ fn the_usage_may_be_missing_but_not_the_stop() {
 }
 
 #[test]
+fn the_sequence_that_ended_a_stream_is_told() {
+    let stopped =
+        r#"messageStop {"stopReason":"stop_sequence","additionalModelResponseFields":{"stop_sequence":"END"}}"#;
+    let told = Event::Stop { stop: Stop::Sequence, sequence: Some("END".into()) };
+    assert_eq!(events(&[stopped]), [told, Event::End]);
+}
+
+#[test]
 fn a_stream_that_fails_says_why() {
     let mut body = frames(&THOUGHTS_TEXT_AND_CALL[..5]);
     body.extend(hex::decode(THROTTLED).expect("hex"));
@@ -251,7 +259,7 @@ fn everything_else_is_written_too() {
         Event::End,
         Event::Text("late".into()),
     ]);
-    let id = crate::wire::chat::tool_id::safe("odd id");
+    let id = "odd id";
     let call = format!(
         r#"contentBlockStart {{"contentBlockIndex":4,"start":{{"toolUse":{{"toolUseId":"{id}","name":"f"}}}}}}"#
     );

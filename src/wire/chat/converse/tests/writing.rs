@@ -33,12 +33,13 @@ fn sampling_goes_where_the_model_takes_it() {
         ..asking()
     };
     let target = |family, sampling| Target { family, sampling, ..Target::default() };
-    let stops = json!(["x"]);
+    let (stops, told) = (json!(["x"]), json!(["/stop_sequence"]));
     for (target, expected, lost) in [
         (
             target(Family::Claude, Sampling::Free),
             json!({
                 "inferenceConfig": { "maxTokens": 9, "temperature": 1.0, "topP": 0.5, "stopSequences": stops },
+                "additionalModelResponseFieldPaths": told,
                 "additionalModelRequestFields": { "top_k": 7 },
             }),
             vec!["stop"],
@@ -47,13 +48,17 @@ fn sampling_goes_where_the_model_takes_it() {
             target(Family::Claude, Sampling::OneOf),
             json!({
                 "inferenceConfig": { "maxTokens": 9, "temperature": 1.0, "stopSequences": stops },
+                "additionalModelResponseFieldPaths": told,
                 "additionalModelRequestFields": { "top_k": 7 },
             }),
             vec!["top_p", "stop"],
         ),
         (
             target(Family::Claude, Sampling::Fixed),
-            json!({ "inferenceConfig": { "maxTokens": 9, "stopSequences": stops } }),
+            json!({
+                "inferenceConfig": { "maxTokens": 9, "stopSequences": stops },
+                "additionalModelResponseFieldPaths": told,
+            }),
             vec!["temperature", "top_p", "top_k", "stop"],
         ),
         (

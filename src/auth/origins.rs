@@ -1,12 +1,11 @@
-//! Browsers of other origins: the console may be served elsewhere, and chat clients run in pages. A key is asked for
-//! in any case, and no cookie is ever read, so the answer to all of them may be yes.
+//! Which pages of other origins may call, and what browsers are told when they ask. A key is asked for in any case, and
+//! no cookie is ever read, so the answer to all of them may be yes.
 
-use axum::http::header::{
+use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
     ACCESS_CONTROL_REQUEST_HEADERS, ORIGIN, VARY,
 };
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET,HEAD,PUT,POST,DELETE,PATCH,OPTIONS");
 /// Allowed whether they are asked for or not.
@@ -39,46 +38,49 @@ impl Origins {
         names.map(origin).collect::<Option<_>>().map(Self::Listed)
     }
 
-    /// Says in an answer whether the page that asked may read it.
-    pub(super) fn allow(&self, asked: &Asked, answer: &mut HeaderMap) {
-        let allowed = match self {
-            Self::Any => Some(HeaderValue::from_static("*")),
+    /// What an answer to a request with these headers says of who may read it.
+    pub fn answer(&self, request: &HeaderMap) -> Allowed {
+        match self {
+            Self::Any => Allowed { origin: Some(HeaderValue::from_static("*")), varies: false },
             Self::Listed(origins) => {
-                // A cache must not give one origin's answer to another.
-                answer.append(VARY, HeaderValue::from_static("Origin"));
-                asked.origin.clone().filter(|origin| origins.contains(origin))
+                let origin = request.get(ORIGIN).filter(|origin| origins.contains(origin));
+                Allowed { origin: origin.cloned(), varies: true }
             }
-        };
-        if let Some(allowed) = allowed {
-            answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
         }
     }
 }
 
-/// What the browser said about the page.
-pub(super) struct Asked {
-    origin: Option<HeaderValue>,
-    headers: Option<HeaderValue>,
+/// Whether the page that asked may read an answer.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Allowed {
+    pub origin: Option<HeaderValue>,
+    /// A cache must not give one origin's answer to another.
+    pub varies: bool,
 }
 
-impl Asked {
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        Self { origin: headers.get(ORIGIN).cloned(), headers: headers.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned() }
+impl Allowed {
+    pub fn apply(&self, answer: &mut HeaderMap) {
+        if self.varies {
+            answer.append(VARY, HeaderValue::from_static("Origin"));
+        }
+        if let Some(origin) = &self.origin {
+            answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        }
     }
+}
 
-    /// The answer to the question that comes before a request, without who may.
-    pub(super) fn preflight(&self) -> Response {
-        let asked = self.headers.as_ref().and_then(|headers| headers.to_str().ok()).unwrap_or_default();
-        let known = |name: &&str| !name.is_empty() && !HEADERS.split(", ").any(|h| h.eq_ignore_ascii_case(name));
-        let more: String = asked.split(',').map(str::trim).filter(known).map(|name| format!(", {name}")).collect();
-        let headers = HeaderValue::try_from(format!("{HEADERS}{more}")).unwrap_or(HeaderValue::from_static(HEADERS));
-        let told = [
-            (ACCESS_CONTROL_ALLOW_METHODS, METHODS),
-            (ACCESS_CONTROL_ALLOW_HEADERS, headers),
-            (ACCESS_CONTROL_MAX_AGE, MAX_AGE),
-        ];
-        (StatusCode::NO_CONTENT, told).into_response()
-    }
+/// The answer to the question that comes before a request, without who may.
+pub fn preflight(request: &HeaderMap) -> [(HeaderName, HeaderValue); 3] {
+    let asked = request.get(ACCESS_CONTROL_REQUEST_HEADERS).and_then(|headers| headers.to_str().ok());
+    let known = |name: &&str| !name.is_empty() && !HEADERS.split(", ").any(|h| h.eq_ignore_ascii_case(name));
+    let more = asked.unwrap_or_default().split(',').map(str::trim).filter(known);
+    let more: String = more.map(|name| format!(", {name}")).collect();
+    let headers = HeaderValue::try_from(format!("{HEADERS}{more}")).unwrap_or(HeaderValue::from_static(HEADERS));
+    [
+        (ACCESS_CONTROL_ALLOW_METHODS, METHODS),
+        (ACCESS_CONTROL_ALLOW_HEADERS, headers),
+        (ACCESS_CONTROL_MAX_AGE, MAX_AGE),
+    ]
 }
 
 #[cfg(test)]

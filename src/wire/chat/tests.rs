@@ -1,0 +1,4 @@
+//! What holds for all codecs alike.
+
+mod hostile;
+mod round_trip;
