@@ -221,7 +221,7 @@ impl Talk<'_> {
                 return Err(no_images());
             }
             // Who speaks this form may be a server of the operator's own, which fetches what it is told to.
-            if route.format == Format::OpenAiChat && pictures::names_inside(body) {
+            if matches!(route.format, Format::OpenAiChat | Format::OpenAiResponses) && pictures::names_inside(body) {
                 return Err(pictures::inside());
             }
             let around = self.alias.map(|name| Around::Renamed(name.into()));

@@ -114,7 +114,7 @@ pub(super) fn names_inside(body: &[u8]) -> bool {
     };
     let part = |part: &[u8]| members(part).filter(|m| unescape(m.key).ends_with("_url")).any(|m| url_of(m.value));
     let message = |message: &[u8]| members(message).filter(|m| m.is("content")).any(|m| elements(m.value).any(part));
-    members(body).filter(|m| m.is("messages")).any(|m| elements(m.value).any(message))
+    members(body).filter(|m| m.is("messages") || m.is("input")).any(|m| elements(m.value).any(message))
 }
 
 /// Whether a URL leads, or may be read to lead, to a place that is not public.
@@ -202,6 +202,8 @@ mod tests {
         }
         let twice = r#"{"messages":[{"content":[{"image\u005furl":{"url":"https://a","url":"http:\/\/10.0.0.1"}}]}]}"#;
         assert!(names_inside(twice.as_bytes()));
+        let response = json!({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": inside}]}]});
+        assert!(names_inside(response.to_string().as_bytes()));
         let good = ask(json!({"type": "image_url", "image_url": {"url": "https://example.com/x"}})).to_string();
         assert!(!names_inside(good.as_bytes()));
         assert!(!names_inside(br#"{"messages":[{"role":"user","content":"http://10.0.0.1"}]}"#));

@@ -11,7 +11,7 @@ async fn house() -> House {
     House::new(Options { strict: true, ..Options::default() }, Setup::default()).await
 }
 
-fn base(config: Value) -> Value {
+fn base(config: &Value) -> Value {
     let mut all = aws(json!({"region": "us-east-1", "knowledgeBaseId": "KB1", "maxRetries": 0}));
     all.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
     all
@@ -35,7 +35,7 @@ fn said(chunks: &[Value]) -> String {
 async fn the_service_answers_with_citations_and_keeps_the_session() {
     let house = house().await;
     let model =
-        house.model("library", "bedrock-knowledge-base", ("10", "20"), base(json!({"bedrockModelArn": ARN}))).await;
+        house.model("library", "bedrock-knowledge-base", ("10", "20"), base(&json!({"bedrockModelArn": ARN}))).await;
     let caller = house.caller("reader", &[&model], json!({})).await;
     house.upstream.script(Act { content: Some("A fee.".into()), times: Some(3), ..Act::default() });
     let answer = house.post(&caller, "/v1/chat/completions", &ask("library")).await;
@@ -81,7 +81,7 @@ async fn the_service_answers_with_citations_and_keeps_the_session() {
 async fn what_fails_in_the_service_is_told_and_a_broken_stream_has_no_end() {
     let house = house().await;
     let model =
-        house.model("library", "bedrock-knowledge-base", ("10", "20"), base(json!({"bedrockModelArn": ARN}))).await;
+        house.model("library", "bedrock-knowledge-base", ("10", "20"), base(&json!({"bedrockModelArn": ARN}))).await;
     let caller = house.caller("reader", &[&model], json!({})).await;
     house.upstream.script(Act { status: Some(429), ..Act::default() });
     let answer = house.post(&caller, "/v1/chat/completions", &ask("library")).await;
@@ -106,7 +106,7 @@ async fn wrapper(house: &House) -> [Value; 2] {
     let nova =
         house.model("nova", "bedrock-converse", ("3", "15"), aws(json!({"modelId": "amazon.nova-lite-v1:0"}))).await;
     let library =
-        house.model("library", "bedrock-knowledge-base", ("100", "100"), base(json!({"summaryModel": "nova"}))).await;
+        house.model("library", "bedrock-knowledge-base", ("100", "100"), base(&json!({"summaryModel": "nova"}))).await;
     [nova, library]
 }
 
@@ -165,11 +165,11 @@ async fn both_rows_must_be_granted_and_rows_that_lead_in_a_circle_end() {
     let house = house().await;
     let [nova, library] = wrapper(&house).await;
     let again =
-        house.model("again", "bedrock-knowledge-base", ("1", "1"), base(json!({"summaryModel": "again"}))).await;
+        house.model("again", "bedrock-knowledge-base", ("1", "1"), base(&json!({"summaryModel": "again"}))).await;
     let nowhere =
-        house.model("nowhere", "bedrock-knowledge-base", ("1", "1"), base(json!({"summaryModel": "gone"}))).await;
+        house.model("nowhere", "bedrock-knowledge-base", ("1", "1"), base(&json!({"summaryModel": "gone"}))).await;
     let deep =
-        house.model("deep", "bedrock-knowledge-base", ("1", "1"), base(json!({"summaryModel": "library"}))).await;
+        house.model("deep", "bedrock-knowledge-base", ("1", "1"), base(&json!({"summaryModel": "library"}))).await;
     let outer = house.caller("outer", &[&library], json!({})).await;
     let status = async |caller: &Caller, model: &str| {
         house.post(caller, "/v1/chat/completions", &ask(model)).await.status().as_u16()

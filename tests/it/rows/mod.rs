@@ -16,10 +16,9 @@ pub struct House {
     pub gateway: Gateway,
 }
 
-/// A key and how both APIs name it.
+/// A key and how the configuration API names it.
 pub struct Caller {
     pub secret: String,
-    pub id: Value,
     uuid: String,
 }
 
@@ -63,7 +62,7 @@ impl House {
             let body = json!({"key_id": id, "model_id": model, "action": "bind"});
             self.admin(reqwest::Method::POST, "/admin/api-key/bind-or-unbind-model", Some(body)).await;
         }
-        Caller { secret: secret.to_owned(), id, uuid: made["keyId"].as_str().unwrap().to_owned() }
+        Caller { secret: secret.to_owned(), uuid: made["keyId"].as_str().unwrap().to_owned() }
     }
 
     pub async fn post(&self, caller: &Caller, path: &str, body: &Value) -> reqwest::Response {

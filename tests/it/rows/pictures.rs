@@ -24,7 +24,7 @@ impl Pictures {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (asked, heads) = (Arc::new(AtomicUsize::new(0)), Arc::new(parking_lot::Mutex::new(String::new())));
-        let pictures = Self { url: url.clone(), asked: asked.clone(), heads: heads.clone() };
+        let pictures = Self { url, asked: asked.clone(), heads: heads.clone() };
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 asked.fetch_add(1, Ordering::Relaxed);
