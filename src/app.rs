@@ -10,7 +10,7 @@ use crate::counters::MemoryCounters;
 use crate::credentials::HostCredentials;
 use crate::domain::time::Clock;
 use crate::domain::{Key, Role, Setting, UnixMillis, Window};
-use crate::gateway::{self, Gateway, GatewaySettings, KeyExpiry, Ports};
+use crate::gateway::{self, FetchRules, Gateway, GatewaySettings, KeyExpiry, Ports};
 use crate::journal::{DrainSettings, Drainer, FileJournal, Former, JournalSettings, Standing};
 use crate::ledger::Journal;
 use crate::limits::Counters;
@@ -412,6 +412,11 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
         boot_keys: SharedSecrets::new([config.admin.pass.clone(), config.admin.api_key.clone()]),
         aws_region: config.unified.aws_region.as_str().to_owned(),
         keep_alive: config.unified.keep_alive,
+        fetch: FetchRules {
+            images: config.unified.fetch_remote_images,
+            http: config.unified.fetch_http_images,
+            test_networks: if config.debug.test_hooks { config.debug.fetch_networks.clone() } else { Vec::new() },
+        },
         refuse_unsupported: config.unified.unsupported_params == UnsupportedParams::Refuse,
     }
 }

@@ -39,6 +39,10 @@ pub(super) fn apply(config: &mut Config, reader: &mut Reader<'_>, warnings: &mut
         config.debug.test_clock_offset = 0;
         warnings.push("debug.test_clock_offset has no effect without debug.test_hooks".to_owned());
     }
+    if !config.debug.test_hooks && !config.debug.fetch_networks.is_empty() {
+        config.debug.fetch_networks.clear();
+        warnings.push("debug.fetch_networks has no effect without debug.test_hooks".to_owned());
+    }
 }
 
 /// Without a secret anybody who reaches the admin listener owns the gateway, so it stays on loopback.

@@ -97,6 +97,11 @@ section! {
         aws_region: Region = "us-east-1", also "AWS_DEFAULT_REGION";
         /// Parameters that a model's provider has no word for: drop them and name them in a header, or refuse with 400.
         unsupported_params: UnsupportedParams = "drop";
+        /// Fetch images that clients name by URL, for models that take only the images themselves: from public
+        /// addresses, at most 3.75 MB each and 20 MB a request. Otherwise such a request is refused with 400.
+        fetch_remote_images: bool = "false";
+        /// Fetch them also from URLs without TLS.
+        fetch_http_images: bool = "false";
         /// After so long a silence of the model, a translated stream says that it lives.
         keep_alive: Duration = "15s";
     }
@@ -220,6 +225,8 @@ section! {
         test_hooks: bool = "false";
         /// Seconds that the clock is ahead; only with `test_hooks`.
         test_clock_offset: i64 = "0", also "TOLLGATE_TEST_CLOCK_OFFSET";
+        /// Networks that images may be fetched from although they are not public; only with `test_hooks`.
+        fetch_networks: Vec<Network> = "";
     }
 }
 

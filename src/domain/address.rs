@@ -17,6 +17,45 @@ pub fn is_metadata(address: IpAddr) -> bool {
     }
 }
 
+/// An address that anybody on the Internet may reach: none that is private, of this machine or link, of a provider's own
+/// network, for many, reserved, or another form of such a one.
+pub fn is_public(address: IpAddr) -> bool {
+    if is_metadata(address) {
+        return false;
+    }
+    match inner(address) {
+        IpAddr::V4(v4) => {
+            let reserved = match v4.octets() {
+                [0 | 240..=255, ..] | [198, 18 | 19, ..] | [192, 0, 0, _] => true,
+                // Shared by the customers of a provider.
+                [100, second, ..] => (64..128).contains(&second),
+                _ => false,
+            };
+            !(reserved || v4.is_loopback() || v4.is_private() || v4.is_multicast() || v4.is_documentation())
+        }
+        IpAddr::V6(v6) => match v6.segments() {
+            // Unspecified, loopback, and what once stood for IPv4.
+            [0, 0, 0, 0, 0, 0, ..] => false,
+            // Tunnels and translations whose end is somewhere else; documentation.
+            [0x64, 0xff9b, ..] | [0x2001, 0 | 0xdb8, ..] | [0x2002, ..] => false,
+            // Only these are given out.
+            [first, ..] => first & 0xe000 == 0x2000,
+        },
+    }
+}
+
+/// Whether a host in a URL names something that is not public, as far as the host alone tells: an address, or a name for
+/// this machine or a metadata service. A number in place of an address is read in too many ways to be let through.
+pub fn is_inside(host: &str) -> bool {
+    if let Ok(address) = host.parse() {
+        return !is_public(address);
+    }
+    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_number = last.starts_with("0x") || last.bytes().all(|b| b.is_ascii_digit());
+    is_number || last == "localhost" || is_metadata_name(&name)
+}
+
 /// As [`is_metadata`], for a name that nobody has resolved yet.
 pub fn is_metadata_name(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
@@ -113,6 +152,71 @@ mod tests {
             assert!(is_metadata_name(name), "{name}");
         }
         assert!(!is_metadata_name("metadata.example.com"));
+    }
+
+    #[test]
+    fn only_public_addresses_are_public() {
+        for bad in [
+            "0.0.0.0",
+            "0.1.2.3",
+            "127.0.0.1",
+            "127.255.0.1",
+            "10.0.0.1",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "100.127.255.255",
+            "192.0.0.1",
+            "192.0.2.1",
+            "198.18.0.1",
+            "198.51.100.7",
+            "224.0.0.1",
+            "239.1.1.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::7f00:1",
+            "fe80::1",
+            "fec0::1",
+            "fc00::1",
+            "fd12::1",
+            "ff02::1",
+            "2001:db8::1",
+            "2001::1",
+            "2002:7f00:1::",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "64:ff9b:1::808:808",
+            "100::1",
+        ] {
+            assert!(!is_public(bad.parse().unwrap()), "{bad}");
+            assert!(is_inside(bad), "{bad}");
+        }
+        for good in [
+            "1.1.1.1",
+            "100.63.0.1",
+            "100.128.0.1",
+            "172.32.0.1",
+            "192.0.1.1",
+            "223.255.255.254",
+            "2606:4700::1111",
+            "::ffff:8.8.8.8",
+            "64:ff9b::808:808",
+        ] {
+            assert!(is_public(good.parse().unwrap()), "{good}");
+        }
+        for bad in
+            ["localhost", "LOCALHOST.", "x.localhost", "metadata", "2130706433", "0x7f000001", "127.1", "1.2.3.4.", ""]
+        {
+            assert!(is_inside(bad), "{bad}");
+        }
+        for good in ["example.com", "localhost.example.com", "1.example", "0x7f.example"] {
+            assert!(!is_inside(good), "{good}");
+        }
     }
 
     #[test]

@@ -61,6 +61,11 @@ impl Fault {
             Self::Connect | Self::TooLarge { .. } => false,
         }
     }
+
+    /// A connection that closed before any answer consumed nothing.
+    pub(super) const fn may_have_consumed(self) -> bool {
+        self.sent() && !matches!(self, Self::Broken { .. })
+    }
 }
 
 /// How patient an exchange is.
@@ -137,7 +142,9 @@ pub(super) async fn forward(
     }
 }
 
-async fn whole(
+/// The exchange alone, for whoever watches client and clock by other means. `sent` tells when the upstream may have
+/// begun to work.
+pub(super) async fn whole(
     connector: &Connector,
     upstream: &Upstream,
     head: RequestHeader,

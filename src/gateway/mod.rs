@@ -8,7 +8,7 @@
 //! | read | `read` | the body, bounded | bytes |
 //! | own | `objects` | ids in path and body | objects of this key only |
 //! | admit | `admit` | rules, price, limits | `Admitted`: held money, an open journal record |
-//! | forward | `forward`, `upstreams`, `headers` | the request as the provider wants it | the answer's head |
+//! | forward | `ready`, `forward`, `upstreams`, `headers` | the request as the provider wants it | the answer's head |
 //! | relay | `relay`, `decode` | the answer, metered | bytes to the client |
 //! | upgrade | `socket` | frames both ways | an event for every bill that is told |
 //! | settle | `settle` | usage and price | one event, before the last byte leaves |
@@ -22,11 +22,13 @@ mod cross_origin;
 mod decode;
 mod expiry;
 mod face;
+mod fetch;
 mod forward;
 mod headers;
 mod ids;
 mod objects;
 mod read;
+mod ready;
 mod refusal;
 mod refuse;
 mod relay;
@@ -39,6 +41,7 @@ mod walk;
 
 pub use expiry::{ExpiredKeys, KeyExpiry, expire_keys};
 pub use face::{Beside, Face};
+pub use fetch::FetchRules;
 pub use upstreams::PeerTimeouts;
 
 use crate::auth::origins::Origins;
@@ -135,6 +138,8 @@ pub struct GatewaySettings {
     pub aws_region: String,
     /// After so long a silence a translated stream tells its client that it lives.
     pub keep_alive: Duration,
+    /// Pictures that clients name by URL.
+    pub fetch: FetchRules,
     /// Parameters that an upstream has no word for are refused, not dropped.
     pub refuse_unsupported: bool,
 }

@@ -25,7 +25,7 @@ impl BodyMemory {
     }
 
     /// Room for `bytes` more, given back when the permit is dropped; `None` when memory is short.
-    fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    pub(super) fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let pages = u32::try_from(bytes.div_ceil(PAGE)).ok()?;
         self.pages.clone().try_acquire_many_owned(pages).ok()
     }

@@ -1,5 +1,6 @@
 //! Every error answer of the gateway itself: one place that knows status, type and dialect.
 
+use super::forward::Fault;
 use super::unified::{UnifiedError, enveloped};
 use crate::limits::RateState;
 use crate::providers::Dialect;
@@ -63,6 +64,17 @@ pub(super) enum GatewayError {
 }
 
 impl GatewayError {
+    /// `None`: nobody is there to be told.
+    pub(super) const fn of_fault(fault: Fault) -> Option<Self> {
+        match fault {
+            Fault::ClientGone { .. } => None,
+            Fault::Timeout { .. } => Some(Self::Timeout),
+            Fault::Connect => Some(Self::Connect),
+            Fault::Broken { .. } => Some(Self::Upstream),
+            Fault::TooLarge { limit } => Some(Self::BodyTooLarge { limit }),
+        }
+    }
+
     pub(super) const fn status(&self) -> u16 {
         match self {
             Self::NotFound | Self::UnknownObject { .. } => 404,

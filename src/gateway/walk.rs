@@ -10,22 +10,19 @@ use super::forward::{self, Answer, Fault, Patience, Payload};
 use super::headers::{self, Stamp};
 use super::objects::{self, Resolved};
 use super::read::{self, BodyLimits, ReadBody, ReadError};
+use super::ready::{self, Asked, Halt, Ready};
 use super::refusal::{Who, refuse};
 use super::refuse::GatewayError;
 use super::relay::{self, Delivered, Delivery, Start, Unsent};
 use super::settle::{self, Booked, Outcome};
 use super::socket;
 use super::space::{self, Space};
-use super::unified::{self, Around, Attempts, UnifiedError, Why};
+use super::unified::{self, Around, Attempts, Why};
 use crate::auth::{credential, digest};
 use crate::domain::{EventFlag, Key, Setting};
 use crate::ledger::Booking;
 use crate::metering::Price;
-use crate::providers::backend::Misconfigured;
-use crate::providers::{
-    self, Billing, Call, Dialect, Ending, Endpoint, Handle, IncompleteSetting, Prepare, Provider, Reading, Socket,
-    Unsigned, UploadReader,
-};
+use crate::providers::{Billing, Call, Dialect, Ending, Endpoint, Handle, Provider, Reading, Socket, UploadReader};
 use crate::telemetry::{AbortedBy, Finished, RequestLine};
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
@@ -245,13 +242,6 @@ pub(super) struct Exchanged {
     pub(super) waited: Duration,
 }
 
-/// Why an attempt has no answer.
-enum Halt {
-    /// Nothing was sent, or nothing that could be answered.
-    Refused(GatewayError),
-    Fault(Fault),
-}
-
 impl<'a> Serving<'a> {
     pub(super) fn new(
         g: &'a Gateway,
@@ -347,51 +337,16 @@ impl<'a> Serving<'a> {
     ) -> Result<Answer, Halt> {
         let (g, planned) = (self.g, &self.planned);
         let client = self.client.as_ref().unwrap_or(session.req_header());
-        let ambient = if planned.provider.is_ambient(&planned.setting) { g.ports.ambient.current() } else { None };
-        let prepared = planned.provider.prepare(&Prepare {
+        let asked = Asked {
+            provider: &planned.provider,
             endpoint: &planned.endpoint,
             call: &planned.call,
             setting: &planned.setting,
-            headers: &client.headers,
-            query: client.uri.query(),
-            body: self.request,
-            ambient: ambient.as_deref(),
-        });
-        let is_unified = self.client.is_some();
-        let incomplete = |bad: IncompleteSetting| {
-            Halt::Refused(if is_unified {
-                tracing::warn!(entry = bad.entry, "what serves this model cannot be used");
-                UnifiedError::Misconfigured(Misconfigured::Provider.to_string()).into()
-            } else {
-                GatewayError::IncompleteSetting(bad.entry)
-            })
+            unified: self.client.is_some(),
         };
-        let outbound = prepared.map_err(incomplete)?;
-        let configured = g.settings.base_urls.get(planned.provider.name()).map(|url| &**url);
-        let base_url = match (&outbound.base_url, configured, &outbound.public_url) {
-            (Some(dictated), ..) | (None, None, Some(dictated)) => Cow::Borrowed(&**dictated),
-            _ => providers::base_url(&*planned.provider, configured, &planned.setting).map_err(incomplete)?,
-        };
-        let upstream = g.upstreams.find(&base_url).await.map_err(|error| {
-            tracing::warn!(provider = planned.provider.name(), %error, "no upstream");
-            Halt::Fault(Fault::Connect)
-        })?;
-        let length = if whole { Some(outbound.body.len() as u64) } else { read::declared_length(session) };
-        let remove_user_agent = g.settings.remove_user_agent;
-        let head =
-            headers::request_head(client, &planned.endpoint, &upstream.base, &outbound, length, remove_user_agent);
-        let mut head = head.map_err(|_| Halt::Refused(GatewayError::Upstream))?;
-        if let Some(signer) = &outbound.signer {
-            let signed = signer.sign(&Unsigned {
-                method: &planned.endpoint.method,
-                host: upstream.base.host_header().to_str().unwrap_or_default(),
-                target: head.uri.path_and_query().map_or("/", |target| target.as_str()),
-                headers: &head.headers,
-                body: &outbound.body,
-                at: g.ports.clock.now(),
-            });
-            headers::add(&mut head, signed.map_err(incomplete)?);
-        }
+        let declared = read::declared_length(session);
+        let length = |body: &Bytes| if whole { Some(body.len() as u64) } else { declared };
+        let Ready { upstream, mut head, body } = ready::ready(g, asked, client, self.request, length).await?;
         if let Some((Socket { headers, .. }, _)) = socket {
             headers::ask_for_upgrade(&mut head, std::mem::take(headers));
             return forward::upgrade(&g.connector, &upstream, head, patience).await.map_err(Halt::Fault);
@@ -399,7 +354,7 @@ impl<'a> Serving<'a> {
         let mut reader =
             if whole { None } else { planned.provider.upload(&planned.endpoint, &session.req_header().headers) };
         let payload = if whole {
-            Payload::Whole(outbound.body)
+            Payload::Whole(body)
         } else {
             Payload::Streamed {
                 limit: g.settings.upload_limit,
@@ -447,17 +402,9 @@ impl<'a> Serving<'a> {
 
     /// Nothing came back; when the request had been sent, its prompt may have been consumed and is booked as an estimate.
     fn faulted(&self, booking: Booking, fault: Fault) -> Exchanged {
-        let error = match fault {
-            Fault::ClientGone { .. } => None,
-            Fault::Timeout { .. } => Some(GatewayError::Timeout),
-            Fault::Connect => Some(GatewayError::Connect),
-            Fault::Broken { .. } => Some(GatewayError::Upstream),
-            Fault::TooLarge { limit } => Some(GatewayError::BodyTooLarge { limit }),
-        };
+        let error = GatewayError::of_fault(fault);
         let status = error.as_ref().map_or(settle::CLIENT_CLOSED_REQUEST, GatewayError::status);
-        // A connection that closed before any answer consumed nothing.
-        let consumed = fault.sent() && !matches!(fault, Fault::Broken { .. });
-        let reading = if consumed {
+        let reading = if fault.may_have_consumed() {
             let planned = &self.planned;
             let no_head = http::HeaderMap::new();
             let mut meter = planned.provider.meter(&planned.endpoint, &planned.call, 200, &no_head, self.request);

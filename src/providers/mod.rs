@@ -3,6 +3,7 @@
 use crate::domain::{MadeObject, Secret, Setting, UnixMillis, Usage};
 use crate::metering::ModelLimits;
 use crate::wire::chat::{Format, Target};
+use crate::wire::embeddings;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::borrow::Cow;
@@ -245,6 +246,16 @@ impl ChatRoute {
     }
 }
 
+/// Where and in which form of its own a provider takes texts that are to become vectors.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EmbeddingRoute {
+    pub format: embeddings::Format,
+    /// As [`Provider::endpoint`] takes it.
+    pub path: String,
+    /// The length of the vectors can be chosen.
+    pub sizes: bool,
+}
+
 pub trait Provider: Send + Sync + fmt::Debug {
     /// Lower-case name: path segment, setting's `provider`, event's `provider`, price table.
     fn name(&self) -> &str;
@@ -310,6 +321,19 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// How it is asked for a conversation with this model: in the client's own form where the provider speaks that.
     /// `None` = it has no conversations that could be translated.
     fn chat(&self, _client: Format, _model: &str, _stream: bool) -> Option<ChatRoute> {
+        None
+    }
+    /// How it is asked for vectors of texts. `known`: another name that tells more of the model, or the same.
+    /// `None` = in OpenAI's form, or not at all.
+    fn embeddings(&self, _model: &str, _known: &str) -> Option<EmbeddingRoute> {
+        None
+    }
+    /// The path at which a knowledge base answers by itself ([`Format::Knowledge`]), as [`Provider::endpoint`] takes it.
+    fn knowledge(&self, _stream: bool) -> Option<&'static str> {
+        None
+    }
+    /// The path at which passages are looked up in a knowledge base.
+    fn retrieval(&self, _base: &str) -> Option<String> {
         None
     }
     /// What this model can, as far as its name tells.

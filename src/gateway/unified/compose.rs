@@ -4,16 +4,20 @@
 use super::super::Gateway;
 use super::super::arrival::Arrival;
 use super::attempts::Attempts;
+use super::embed::Embeddings;
 use super::error::UnifiedError;
+use super::ground::{self, Base, Grounding};
+use super::pictures::{self, Held};
 use super::resolve::Resolved;
 use super::surface::Surface;
 use super::translate::{Around, Translation};
 use crate::domain::Setting;
-use crate::providers::backend::{Backend, Misconfigured, UseCase};
-use crate::providers::{ChatRoute, Endpoint, Handle};
+use crate::providers::backend::{Answerer, Backend, KnowledgeBase, Misconfigured, UseCase};
+use crate::providers::{ChatRoute, EmbeddingRoute, Endpoint, Handle};
 use crate::snapshot::{ServedModel, Snapshot};
-use crate::wire::chat::{self, Asked, BadRequest, Format, Reasoning, Target, Unsupported};
-use crate::wire::{json_edit, json_walk};
+use crate::wire::chat::knowledge::Knowledge;
+use crate::wire::chat::{self, BadRequest, Format, Reasoning, Target, Unsupported};
+use crate::wire::{embeddings, json_edit, json_walk};
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -34,6 +38,20 @@ pub(super) struct Composed {
     /// `None`: the answer passes as it is.
     pub(super) around: Option<Around>,
     pub(super) dropped: Vec<String>,
+    /// Several calls in place of one exchange.
+    pub(super) embeddings: Option<Embeddings>,
+    /// Passages are to be looked up before it is sent.
+    pub(super) grounding: Option<Grounding>,
+    /// Memory of what was fetched for it.
+    pub(super) held: Held,
+}
+
+/// Bodies from here on are translated aside, bytes.
+const LONG_BODY: usize = 512 * 1024;
+
+/// A long conversation takes milliseconds to read and to write anew: others on this thread go on elsewhere meanwhile.
+fn at_leisure<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    if bytes > LONG_BODY { tokio::task::block_in_place(work) } else { work() }
 }
 
 /// Longest budget for thinking that a header may ask for, tokens.
@@ -48,24 +66,41 @@ const KEPT: [HeaderName; 5] = [
     HeaderName::from_static("idempotency-key"),
 ];
 
-pub(super) fn compose(
+/// What is asked of whom.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// As the client names it.
+    pub(super) name: &'a str,
+    pub(super) resolved: &'a Resolved,
+    /// Rows whose knowledge is looked up first.
+    pub(super) bases: &'a [Arc<ServedModel>],
+    pub(super) body: &'a Bytes,
+}
+
+pub(super) async fn compose(
     g: &Gateway,
     snapshot: &Snapshot,
     arrival: &Arrival,
     surface: &Surface,
     headers: &HeaderMap,
-    (name, resolved): (&str, &Resolved),
-    body: &Bytes,
+    asked: Asked<'_>,
 ) -> Result<Composed, UnifiedError> {
+    let Asked { name, resolved, bases, body } = asked;
     let model = resolved.model();
     let (provider, settings, retries, target, row) = match resolved {
         Resolved::Row { served, .. } => {
             let backend = served.backend.as_ref().map_err(misconfigured)?;
-            if backend.use_case != UseCase::Chat {
+            let fits = match backend.use_case {
+                UseCase::Chat => true,
+                UseCase::Embeddings => *surface == Surface::Embeddings,
+                UseCase::KnowledgeBase => matches!(surface, Surface::Talk(_)),
+            };
+            if !fits || (!bases.is_empty() && !matches!(surface, Surface::Talk(_))) {
                 return Err(unfit(surface));
             }
             let settings = settings(g, snapshot, arrival, backend)?;
-            (&backend.provider, settings, backend.max_retries, backend.target(model), Some(served))
+            let target = Target { knowledge: knowledge(backend, headers), ..backend.target(model) };
+            (&backend.provider, settings, backend.max_retries, target, Some(served))
         }
         Resolved::Own { provider, setting, .. } => {
             (provider, vec![Arc::clone(setting)], 0, provider.target(model), None)
@@ -80,21 +115,32 @@ pub(super) fn compose(
         Surface::Talk(client) => {
             let asked_reasoning = row.and_then(|served| served.backend.as_ref().ok()?.reasoning);
             let talk = Talk {
+                g,
                 client: *client,
                 provider,
                 target: &target,
                 headers,
                 reasoning: asked_reasoning,
                 alias: row.map(|_| name),
+                bases: bases.len(),
                 arrival,
             };
-            talk.compose(body)?
+            let mut written = talk.compose(body).await?;
+            if let Some(grounding) = &mut written.grounding {
+                let found = bases.iter().map(|served| base(g, snapshot, arrival, served));
+                grounding.bases = found.collect::<Result<_, _>>()?;
+            }
+            written
         }
+        Surface::Embeddings => match route_of_embeddings(provider, row, model) {
+            Some(route) => at_leisure(body.len(), || embeddings(provider, route, row, &target, body))?,
+            None => as_it_is(provider, surface, model, body)?,
+        },
         _ => as_it_is(provider, surface, model, body)?,
     };
-    let Written { endpoint, query, request, around, dropped } = composed;
+    let Written { endpoint, query, request, around, dropped, embeddings, grounding, held } = composed;
     let setting = settings.first().map(Arc::clone).ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
-    let head = head(headers, query, matches!(around, Some(Around::Translated(_))))
+    let head = head(headers, query, embeddings.is_some() || matches!(around, Some(Around::Translated(_))))
         .ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
     Ok(Composed {
         provider: provider.clone(),
@@ -106,6 +152,9 @@ pub(super) fn compose(
         attempts: Attempts::new(settings, retries),
         around,
         dropped,
+        embeddings,
+        grounding,
+        held,
     })
 }
 
@@ -115,10 +164,32 @@ struct Written {
     request: Bytes,
     around: Option<Around>,
     dropped: Vec<String>,
+    embeddings: Option<Embeddings>,
+    grounding: Option<Grounding>,
+    held: Held,
+}
+
+impl Written {
+    /// The client's own form.
+    fn same(endpoint: Endpoint, query: &'static str, request: Bytes) -> Self {
+        Self {
+            endpoint,
+            query,
+            request,
+            around: None,
+            dropped: Vec::new(),
+            embeddings: None,
+            grounding: None,
+            held: Held::new(),
+        }
+    }
 }
 
 /// A conversation on its way into the upstream's form.
 struct Talk<'a> {
+    g: &'a Gateway,
+    /// Rows whose passages come before the question.
+    bases: usize,
     client: Format,
     provider: &'a Handle,
     target: &'a Target,
@@ -131,13 +202,16 @@ struct Talk<'a> {
 }
 
 impl Talk<'_> {
-    fn compose(&self, body: &Bytes) -> Result<Written, UnifiedError> {
+    async fn compose(&self, body: &Bytes) -> Result<Written, UnifiedError> {
         let stream = json_walk::member(body, "stream").is_some_and(|m| m.value == b"true");
-        let route = self.provider.chat(self.client, &self.target.model, stream);
+        let route = match &self.target.knowledge {
+            Some(_) => self.provider.knowledge(stream).map(|path| ChatRoute::new(Format::Knowledge, path)),
+            None => self.provider.chat(self.client, &self.target.model, stream),
+        };
         let route = route.ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
         let endpoint = endpoint(self.provider, &route)?;
         let thinks = self.headers.contains_key(THINK_BUDGET) || self.reasoning.is_some();
-        if route.format == self.client && !thinks {
+        if route.format == self.client && !thinks && self.bases == 0 {
             let mut request = renamed(body, &self.target.model)?;
             if self.client == Format::OpenAiResponses {
                 request = stateless(&request)?;
@@ -146,18 +220,33 @@ impl Talk<'_> {
             if !self.target.images && chat::read_request(self.client, body).is_ok_and(|request| request.has_images()) {
                 return Err(no_images());
             }
+            // Who speaks this form may be a server of the operator's own, which fetches what it is told to.
+            if matches!(route.format, Format::OpenAiChat | Format::OpenAiResponses) && pictures::names_inside(body) {
+                return Err(pictures::inside());
+            }
             let around = self.alias.map(|name| Around::Renamed(name.into()));
-            return Ok(Written { endpoint, query: route.query, request, around, dropped: Vec::new() });
+            return Ok(Written { around, ..Written::same(endpoint, route.query, request) });
         }
-        let mut request = chat::read_request(self.client, body).map_err(bad)?;
+        let mut request = at_leisure(body.len(), || chat::read_request(self.client, body)).map_err(bad)?;
         if !self.target.images && request.has_images() {
             return Err(no_images());
         }
+        let question = if self.bases > 0 { Some(chat::knowledge::question(&request).map_err(bad)?) } else { None };
+        let held = pictures::provide(self.g, route.format, &mut request).await?;
         request.reasoning = request.reasoning.or(self.think_budget()).or(self.reasoning);
-        let written = chat::write_request(route.format, &request, self.target).map_err(bad)?;
-        let asked = Asked {
+        let (format, target) = (route.format, self.target);
+        let written = at_leisure(body.len(), || match &question {
+            Some(_) => chat::write_request(format, &ground::at_most(&request, self.bases)?, target),
+            None => chat::write_request(format, &request, target),
+        });
+        let written = written.map_err(bad)?;
+        let asked = chat::Asked {
             echo: chat::echo(self.client, body),
-            ..Asked::of(&request, self.arrival.now.seconds(), self.arrival.event_id.as_uuid().simple().to_string())
+            ..chat::Asked::of(
+                &request,
+                self.arrival.now.seconds(),
+                self.arrival.event_id.as_uuid().simple().to_string(),
+            )
         };
         let translation = Translation {
             upstream: route.format,
@@ -165,13 +254,20 @@ impl Talk<'_> {
             asked,
             answer_tool: written.answer_tool,
             stream: request.stream,
+            sources: Vec::new(),
+            prose: request.output.is_none(),
         };
+        let grounding =
+            question.map(|question| Grounding { bases: Vec::new(), question, request, format, target: target.clone() });
         Ok(Written {
             endpoint,
             query: route.query,
             request: written.body.into(),
             around: Some(Around::Translated(Box::new(translation))),
             dropped: written.dropped,
+            embeddings: None,
+            grounding,
+            held,
         })
     }
 
@@ -184,6 +280,28 @@ impl Talk<'_> {
 
 const THINK_BUDGET: HeaderName = HeaderName::from_static("think-budget");
 
+/// A client goes on in a session by this header, and is told of it by the same.
+pub(super) const SESSION: HeaderName = HeaderName::from_static("x-tollgate-session-id");
+
+/// Of a row that answers by itself.
+fn knowledge(backend: &Backend, headers: &HeaderMap) -> Option<Knowledge> {
+    let KnowledgeBase { id, answerer: Answerer::Arn(arn) } = backend.knowledge.as_ref()? else { return None };
+    let session = headers.get(SESSION).and_then(|id| id.to_str().ok()).filter(|id| chat::knowledge::is_session(id));
+    Some(Knowledge { id: id.clone(), model_arn: arn.clone(), session: session.map(Into::into) })
+}
+
+/// Where a row's passages are looked up.
+fn base(g: &Gateway, snapshot: &Snapshot, arrival: &Arrival, served: &ServedModel) -> Result<Base, UnifiedError> {
+    let backend = served.backend.as_ref().map_err(misconfigured)?;
+    let lacks = || misconfigured(&Misconfigured::Missing("knowledgeBaseId"));
+    let path = backend.knowledge.as_ref().and_then(|base| backend.provider.retrieval(&base.id)).ok_or_else(lacks)?;
+    let endpoint = backend.provider.endpoint(&Method::POST, &path).ok_or_else(lacks)?;
+    let settings = settings(g, snapshot, arrival, backend)?;
+    let setting = settings.first().map(Arc::clone).ok_or_else(lacks)?;
+    let attempts = Attempts::new(settings, backend.max_retries);
+    Ok(Base { provider: backend.provider.clone(), endpoint, setting, attempts })
+}
+
 /// Operations that are not translated: the upstream must have them itself.
 fn as_it_is(provider: &Handle, surface: &Surface, model: &str, body: &Bytes) -> Result<Written, UnifiedError> {
     let endpoint = provider.endpoint(&Method::POST, surface.template()).filter(|_| {
@@ -191,7 +309,57 @@ fn as_it_is(provider: &Handle, surface: &Surface, model: &str, body: &Bytes) -> 
         provider.chat(Format::OpenAiChat, model, false).is_some_and(|route| route.format == Format::OpenAiChat)
     });
     let endpoint = endpoint.ok_or_else(|| unfit(surface))?;
-    Ok(Written { endpoint, query: "", request: renamed(body, model)?, around: None, dropped: Vec::new() })
+    Ok(Written::same(endpoint, "", renamed(body, model)?))
+}
+
+/// How vectors are asked for where that is not OpenAI's form.
+fn route_of_embeddings(provider: &Handle, row: Option<&Arc<ServedModel>>, model: &str) -> Option<EmbeddingRoute> {
+    match row.and_then(|served| served.backend.as_ref().ok()) {
+        Some(backend) => backend.embeddings(model),
+        None => provider.embeddings(model, model),
+    }
+}
+
+/// Texts for vectors, in as many calls as the upstream's form takes.
+fn embeddings(
+    provider: &Handle,
+    route: EmbeddingRoute,
+    row: Option<&Arc<ServedModel>>,
+    target: &Target,
+    body: &Bytes,
+) -> Result<Written, UnifiedError> {
+    let EmbeddingRoute { format, path, sizes } = route;
+    let request = embeddings::read_request(body).map_err(bad)?;
+    let own = row.and_then(|served| served.backend.as_ref().ok()).map(|backend| backend.embedding);
+    let own = own.unwrap_or_default();
+    let target = embeddings::Target {
+        model: target.model.clone(),
+        sizes,
+        dimensions: own.dimensions,
+        normalize: own.normalize,
+        unsupported: target.unsupported,
+    };
+    let written = embeddings::write_request(format, &request, &target).map_err(bad)?;
+    let endpoint = provider.endpoint(&Method::POST, &path);
+    let errors = provider.chat(Format::OpenAiChat, &target.model, false).map_or(Format::OpenAiChat, |c| c.format);
+    Ok(Written {
+        endpoint: endpoint.ok_or_else(|| misconfigured(&Misconfigured::Missing("modelId")))?,
+        query: "",
+        request: written.whole,
+        around: None,
+        dropped: written.dropped,
+        embeddings: Some(Embeddings {
+            format,
+            bodies: written.bodies,
+            texts: request.inputs.len(),
+            errors,
+            model: request.model,
+            base64: request.base64,
+            user: request.user,
+        }),
+        grounding: None,
+        held: Held::new(),
+    })
 }
 
 fn endpoint(provider: &Handle, route: &ChatRoute) -> Result<Endpoint, UnifiedError> {

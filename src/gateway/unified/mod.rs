@@ -7,18 +7,27 @@
 //! | model name to upstream | `resolve` |
 //! | request to the upstream's form | `compose` |
 //! | answer to the client's form | `translate`, or `rename` where the form is the same |
+//! | passages before a question, for rows that answer with another | `ground` |
+//! | pictures that are named by URL | `pictures`, with `fetch` |
+//! | texts to vectors, in several calls | `embed` |
+//! | whole answers of an upstream, one or several, and what is made of them | `several`, `whole` |
 //! | another credential or region when one fails | `attempts` |
 //! | what a key may use | `models` |
 //! | refusals in this API's form | `error` |
 
 mod attempts;
 mod compose;
+mod embed;
 mod error;
+mod ground;
 mod models;
+mod pictures;
 mod rename;
 mod resolve;
+mod several;
 mod surface;
 mod translate;
+mod whole;
 
 pub(super) use attempts::{Attempts, Why};
 pub(super) use error::{UnifiedError, enveloped};
@@ -41,9 +50,6 @@ use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
 use pingora::proxy::Session;
 use std::sync::Arc;
-
-/// Bodies from here on are translated aside, bytes.
-const LONG_BODY: usize = 512 * 1024;
 
 /// The key that called, or the secret that only makes the first key.
 enum Caller {
@@ -135,18 +141,21 @@ async fn call(
     let who = Who { model: &name, ..who };
     let snapshot = g.ports.snapshot.load_full();
     let resolved = resolve::resolve(&snapshot, &g.ports.pricing, key, &name, &arrival);
-    let headers = &session.req_header().headers;
-    let compose = || {
-        let resolved = resolved?;
-        compose::compose(g, &snapshot, &arrival, &surface, headers, (&name, &resolved), &body.bytes)
+    let resolved = resolved.and_then(|resolved| ground::unwrap(&snapshot, key, resolved));
+    let ground::Unwrapped { answers: resolved, bases } = match resolved {
+        Ok(unwrapped) => unwrapped,
+        Err(error) => return refuse(g, session, &arrival, who, error.into()).await,
     };
-    // A long conversation takes milliseconds to write anew: others on this thread go on elsewhere meanwhile.
-    let composed = if body.bytes.len() > LONG_BODY { tokio::task::block_in_place(compose) } else { compose() };
-    let composed = match composed {
+    let headers = &session.req_header().headers;
+    let asked = compose::Asked { name: &name, resolved: &resolved, bases: &bases, body: &body.bytes };
+    let composing = compose::compose(g, &snapshot, &arrival, &surface, headers, asked);
+    let composed = match Box::pin(composing).await {
         Ok(composed) => composed,
         Err(error) => return refuse(g, session, &arrival, who, error.into()).await,
     };
-    let compose::Composed { provider, endpoint, setting, row, request, head, attempts, around, dropped } = composed;
+    let compose::Composed { provider, endpoint, setting, row, request, head, attempts, .. } = composed;
+    let (mut around, dropped, embeddings) = (composed.around, composed.dropped, composed.embeddings);
+    let (grounding, _held) = (composed.grounding, composed.held);
     let named = provider.references(&endpoint, None, &request);
     if !named.is_empty() {
         let own = std::slice::from_ref(&setting);
@@ -157,13 +166,16 @@ async fn call(
     let headers = &session.req_header().headers;
     let wishes = Wishes { custom_id: arrival::custom_id(headers), metadata: arrival::metadata(headers) };
     let read = provider.read(&endpoint, &head.headers, &request);
-    let call = match read {
+    let mut call = match read {
         Ok(call) => provider.with_setting(&call, &setting).into_owned(),
         Err(bad) => {
             let error = GatewayError::BadRequest { message: bad.message, param: bad.param };
             return refuse(g, session, &arrival, who, error).await;
         }
     };
+    if let Some(user) = embeddings.as_ref().and_then(|asked| asked.user.as_deref()) {
+        call.user = user.into();
+    }
     let planned = Planned { key: Arc::clone(key), setting, provider, endpoint, call, row };
     let admitted = match admit::admit(g, planned, wishes, &request, &arrival).await {
         Ok(admitted) => admitted,
@@ -174,13 +186,29 @@ async fn call(
     if planned.key.log_request {
         booking.learn(|event| event.request = settle::logged_body(&body.bytes, g.settings.log_body_limit));
     }
+    let (mut request, mut failed) = (request, None);
+    if let Some(grounding) = grounding {
+        match Box::pin(grounding.ground(g, &arrival, &head, patience, session)).await {
+            Ok(grounded) => {
+                request = grounded.body;
+                if let Some(Around::Translated(translation)) = &mut around {
+                    translation.sources = grounded.sources;
+                }
+            }
+            Err(failure) => failed = Some(failure),
+        }
+    }
     let mut serving = Serving::new(g, &arrival, planned, price, rate, &request);
     serving.client = Some(head);
     serving.dialect = Some(surface.dialect());
     serving.attempts = attempts;
     serving.around = around;
     serving.dropped = dropped;
-    let exchanged = serving.exchange(session, booking, Some(body), patience, None).await;
+    let exchanged = match (&embeddings, failed) {
+        (_, Some(failure)) => whole::failed(&serving, failure, &surface, session, booking).await,
+        (Some(asked), None) => Box::pin(embed::exchange(&serving, asked, session, booking, patience)).await,
+        (None, None) => serving.exchange(session, booking, Some(body), patience, None).await,
+    };
     serving.finish(session, exchanged).await
 }
 

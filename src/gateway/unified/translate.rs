@@ -1,12 +1,14 @@
 //! The answer of an upstream in the client's own form. The provider's meter stays inside and sees what it always sees:
 //! the bill is made of the upstream's own numbers.
 
+use super::compose::SESSION;
 use super::error::envelope;
 use super::rename;
 use crate::domain::Usage;
 use crate::providers::{Ending, Progress, Reading, ResponseMeter};
 use crate::wire::chat::{
-    self, Answer, Asked, Event, Failure, FailureKind, Format, StreamReader, StreamWriter, anthropic_error, openai_error,
+    self, Answer, Asked, Citation, Event, Failure, FailureKind, Format, Part, Stop, StreamReader, StreamWriter, Tokens,
+    anthropic_error, openai_error,
 };
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -15,9 +17,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// Of an answer that is translated whole.
 pub(in crate::gateway) const WHOLE: usize = 16 * 1024 * 1024;
 /// Of an upstream's error, which is read for its message only.
-const ERROR_WHOLE: usize = 256 * 1024;
+pub(super) const ERROR_WHOLE: usize = 256 * 1024;
 
-const EXCEPTION: HeaderName = HeaderName::from_static("x-amzn-errortype");
+pub(super) const EXCEPTION: HeaderName = HeaderName::from_static("x-amzn-errortype");
+/// Where a knowledge base names the conversation that it keeps.
+const KNOWLEDGE_SESSION: HeaderName = HeaderName::from_static("x-amzn-bedrock-knowledge-base-session-id");
 /// What of an upstream's head is said on to a client who does not know that upstream.
 const KEPT: [HeaderName; 3] =
     [RETRY_AFTER, HeaderName::from_static("retry-after-ms"), HeaderName::from_static("x-upstream-request-id")];
@@ -55,9 +59,19 @@ pub(in crate::gateway) struct Translation {
     pub(super) asked: Asked,
     pub(super) answer_tool: Option<String>,
     pub(super) stream: bool,
+    /// Listed under the answer.
+    pub(super) sources: Vec<Citation>,
+    /// The answer is text for people, under which a list may stand.
+    pub(super) prose: bool,
 }
 
 impl Translation {
+    /// What stands under the answer; not where the answer is to be parsed.
+    fn under(&self) -> Option<Part> {
+        let text = chat::knowledge::sources(&self.sources).filter(|_| self.prose && self.answer_tool.is_none())?;
+        Some(Part::Text { text, cache: None, citations: self.sources.clone() })
+    }
+
     fn wrap(&self, inner: Box<dyn ResponseMeter>, status: u16, headers: &HeaderMap) -> Box<dyn ResponseMeter> {
         let mode = if !(200..300).contains(&status) {
             let class = headers.get(EXCEPTION).and_then(|v| v.to_str().ok()).map(Into::into);
@@ -72,7 +86,18 @@ impl Translation {
         } else {
             Mode::Whole { body: Vec::new(), fits: true }
         };
-        Box::new(Translated { inner, how: self.clone(), mode, passed: Vec::new(), status: None })
+        let session = headers.get(KNOWLEDGE_SESSION).cloned();
+        let under = self.under();
+        Box::new(Translated {
+            inner,
+            how: self.clone(),
+            mode,
+            passed: Vec::new(),
+            status: None,
+            under,
+            session,
+            counted: None,
+        })
     }
 }
 
@@ -103,6 +128,12 @@ struct Translated {
     passed: Vec<Bytes>,
     /// Another one than the upstream's.
     status: Option<u16>,
+    /// Not yet written.
+    under: Option<Part>,
+    /// Where the upstream keeps the conversation.
+    session: Option<HeaderValue>,
+    /// The bill, where it had to be known for the answer. A meter tells it once.
+    counted: Option<Reading>,
 }
 
 impl Translated {
@@ -115,6 +146,7 @@ impl Translated {
                 for piece in &passed {
                     reader.push(piece, &mut events);
                 }
+                list_under(&mut events, &mut self.under);
                 write(events, &mut **writer, tool.as_mut(), over, out);
                 *over
             }
@@ -130,14 +162,26 @@ impl Translated {
         }
     }
 
+    /// An upstream that does not tell what it has consumed is counted; the client is told that.
+    fn count(&mut self) -> Option<Tokens> {
+        if self.how.upstream != Format::Knowledge {
+            return None;
+        }
+        let usage = &self.counted.insert(self.inner.reading(Ending::Complete)).usage;
+        Some(Tokens { input: usage.in_text, output: usage.out_text, ..Tokens::default() })
+    }
+
     fn whole(&mut self, answer: Option<Answer>) -> Bytes {
         let how = &self.how;
         match answer {
             Some(answer) => {
-                let answer = match &how.answer_tool {
+                let mut answer = match &how.answer_tool {
                     Some(name) => chat::AnswerTool::apply_whole(name, answer),
                     None => answer,
                 };
+                if answer.stop != Stop::ToolUse {
+                    answer.parts.extend(self.under.take());
+                }
                 chat::write_answer(how.client, &answer, &how.asked).into()
             }
             None => {
@@ -150,6 +194,16 @@ impl Translated {
                 error_body(how.client, &failure, 502)
             }
         }
+    }
+}
+
+/// Puts the list before the end of an answer in words.
+fn list_under(events: &mut Vec<Event>, under: &mut Option<Part>) {
+    let end = events.iter().position(|event| matches!(event, Event::Stop { stop, .. } if *stop != Stop::ToolUse));
+    let Some(end) = end else { return };
+    if let Some(Part::Text { text, citations, .. }) = under.take() {
+        let list = std::iter::once(Event::Text(text)).chain(citations.into_iter().map(Event::Citation));
+        events.splice(end..end, list.chain([Event::BlockEnd]));
     }
 }
 
@@ -209,32 +263,40 @@ impl ResponseMeter for Translated {
         self.inner.end(&mut passed);
         self.passed = passed;
         self.translate(out);
+        let counted = if matches!(self.mode, Mode::Failed { .. }) { None } else { self.count() };
         match &mut self.mode {
             Mode::Stream { reader, writer, tool, over } => {
                 let mut events = Vec::new();
                 reader.end(&mut events);
+                list_under(&mut events, &mut self.under);
+                if let Some(tokens) = counted
+                    && let Some(last) = events.iter().position(|event| *event == Event::End)
+                {
+                    events.insert(last, Event::Tokens(tokens));
+                }
                 write(events, &mut **writer, tool.as_mut(), over, out);
             }
             Mode::Whole { body, fits } => {
                 let body = std::mem::take(body);
-                let answer = if *fits { chat::read_answer(self.how.upstream, &body).ok() } else { None };
+                let mut answer = if *fits { chat::read_answer(self.how.upstream, &body).ok() } else { None };
+                if let (Some(answer), Some(tokens)) = (&mut answer, counted) {
+                    answer.tokens = tokens;
+                    let session = chat::knowledge::session(&body);
+                    self.session = session.and_then(|id| HeaderValue::try_from(id).ok()).or(self.session.take());
+                }
                 let whole = self.whole(answer);
                 out.push(whole);
             }
             Mode::Failed { status, class, body } => {
-                let mut failure = chat::read_failure(self.how.upstream, *status, class.as_deref(), body);
-                let (status, code) = client_status(self.how.upstream, *status, &failure);
-                if code.is_some() {
-                    failure.code = code.map(Into::into);
-                }
+                let (status, body) = failed_body(self.how.upstream, self.how.client, *status, class.as_deref(), body);
                 self.status = Some(status);
-                out.push(error_body(self.how.client, &failure, status));
+                out.push(body);
             }
         }
     }
 
     fn reading(&mut self, ending: Ending) -> Reading {
-        let mut reading = self.inner.reading(ending);
+        let mut reading = self.counted.take().unwrap_or_else(|| self.inner.reading(ending));
         // Whole for its own meter, and yet without a last word that could be told.
         reading.truncated |= ending == Ending::Complete && matches!(self.mode, Mode::Stream { over: false, .. });
         reading
@@ -303,6 +365,9 @@ impl ResponseMeter for Translated {
             kept.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             kept.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
         }
+        if let Some(session) = &self.session {
+            kept.insert(SESSION, session.clone());
+        }
         *headers = kept;
     }
 }
@@ -310,7 +375,7 @@ impl ResponseMeter for Translated {
 /// The status and the code that a client gets for an upstream's error: what is our own fault does not look like the
 /// client's.
 fn client_status(upstream: Format, status: u16, failure: &Failure) -> (u16, Option<&'static str>) {
-    let aws = upstream == Format::Converse;
+    let aws = matches!(upstream, Format::Converse | Format::Knowledge);
     match (status, failure.kind) {
         (404, _) if aws => (502, Some("upstream_not_found")),
         (400, _) if aws => (400, Some("upstream_validation")),
@@ -322,6 +387,23 @@ fn client_status(upstream: Format, status: u16, failure: &Failure) -> (u16, Opti
         (500..=599, _) => (502, Some("upstream_error")),
         (status, _) => (status, None),
     }
+}
+
+/// An upstream's error as the client reads it. `class`: what its headers call it.
+pub(super) fn failed_body(
+    upstream: Format,
+    client: Format,
+    status: u16,
+    class: Option<&str>,
+    body: &[u8],
+) -> (u16, Bytes) {
+    let mut failure = chat::read_failure(upstream, status, class, body);
+    let (status, code) = client_status(upstream, status, &failure);
+    if code.is_some() {
+        failure.code = code.map(Into::into);
+    }
+    let body = error_body(client, &failure, status);
+    (status, body)
 }
 
 fn error_body(client: Format, failure: &Failure, status: u16) -> Bytes {

@@ -44,6 +44,8 @@ const BEDROCK_RETRIES: u32 = 3;
 const LEAST_BUDGET: u64 = 1024;
 /// No model of this family writes more.
 const LLAMA_MAX_TOKENS: u64 = 2048;
+/// What stands behind a row for vectors that does not say.
+const TITAN: &str = "amazon.titan-embed-text-v2:0";
 
 fn provider(name: &str) -> Result<Handle, Misconfigured> {
     by_name(name).cloned().ok_or(Misconfigured::Provider)
@@ -191,7 +193,10 @@ fn knowledge_base(config: &Config) -> Result<Backend, Misconfigured> {
 fn titan(config: &Config) -> Result<Backend, Misconfigured> {
     let backend = bedrock(config, model_id(config)?)?;
     let embedding = EmbeddingOptions { dimensions: config.number("dimensions"), normalize: config.flag("normalize") };
-    Ok(Backend { wildcard: false, use_case: UseCase::Embeddings, embedding, ..backend })
+    // The id of a profile tells nothing of the model.
+    let tells = [&backend.model, &backend.base_model].iter().any(|name| name.contains("embed"));
+    let base_model = if tells { backend.base_model.clone() } else { TITAN.into() };
+    Ok(Backend { wildcard: false, use_case: UseCase::Embeddings, embedding, base_model, ..backend })
 }
 
 fn base_url(config: &Config) -> Result<(&'static str, String), Misconfigured> {

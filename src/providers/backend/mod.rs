@@ -7,7 +7,7 @@ mod kinds;
 #[cfg(test)]
 mod tests;
 
-use super::Handle;
+use super::{EmbeddingRoute, Handle};
 use crate::domain::{Model, Rate, Setting, SettingId};
 use crate::wire::chat::{CachePoints, MaxTokens, Reasoning, Target};
 use std::sync::Arc;
@@ -110,6 +110,12 @@ impl Backend {
         target.max_tokens.cap = self.max_tokens.cap.or(target.max_tokens.cap);
         target.cache_points = self.cache_points.clone();
         target
+    }
+
+    /// How the model of this name is asked for vectors, where that is not in OpenAI's form.
+    pub fn embeddings(&self, model: &str) -> Option<EmbeddingRoute> {
+        let known = if self.base_model.is_empty() { model } else { &self.base_model };
+        self.provider.embeddings(model, known)
     }
 
     /// The credential of the `turn`-th attempt. `region` is for those that name none.

@@ -41,6 +41,8 @@ pub(super) fn worst_case(kind: Kind, call: &Call, body: &[u8], limits: &ModelLim
         // Each text of a list has the limit for itself.
         (Reach::Inside, Some(limit)) if family != Family::Embedding => bytes.min(limit),
         (Reach::Inside, _) => bytes,
+        // The limit is that of one thing of a list; the others are at least as long as their tokens.
+        (Reach::Outside, limit) if family == Family::Embedding => limit?.saturating_add(bytes),
         (Reach::Outside, limit) => limit?,
     };
     let out_text = output(family, call, limits.output)?;
@@ -116,7 +118,7 @@ fn reach(call: &Call, body: &[u8]) -> (Reach, bool) {
 }
 
 /// Members whose tokens, if they have any, are their own text.
-const TEXT_OR_NUMBERS: [&str; 45] = [
+const TEXT_OR_NUMBERS: [&str; 46] = [
     "model",
     "stream",
     "prompt",
@@ -127,6 +129,7 @@ const TEXT_OR_NUMBERS: [&str; 45] = [
     "embedding_types",
     "embeddingTypes",
     "dimensions",
+    "output_dimension",
     "normalize",
     "textGenerationConfig",
     "schemaVersion",
@@ -256,6 +259,10 @@ mod tests {
         assert_eq!(bound(Kind::Messages, claude, Some(1), tools), Some((preamble, 1)), "what tools bring with them");
         let texts = r#"{"texts":["a","b"],"input_type":"search_query"}"#;
         assert_eq!(bound(Kind::Invoke, "cohere.embed-english-v3", None, texts), Some((texts.len() as u64, 0)));
+        let sized = texts.replace(r#""search_query""#, r#""search_query","output_dimension":256"#);
+        assert_eq!(bound(Kind::Invoke, "cohere.embed-v4:0", None, &sized), Some((sized.len() as u64, 0)));
+        let picture = r#"{"texts":["a","b"],"brandNew":"aGk="}"#;
+        assert_eq!(bound(Kind::Invoke, "cohere.embed-v4:0", None, picture), Some((200_000 + picture.len() as u64, 0)));
         assert_eq!(worst_case(Kind::Invoke, &call(claude, None), b"{}", &ModelLimits::default()), None);
     }
 

@@ -4,6 +4,7 @@
 use super::request::number_in;
 use crate::providers::claude;
 use crate::wire::chat::{self as wire, ReasoningStyle, Sampling, Target};
+use crate::wire::embeddings::Format;
 
 /// Who made the model, as far as the form of its requests depends on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,6 +72,16 @@ impl Family {
     }
 }
 
+/// The form in which a model takes texts for vectors, and whether their length can be chosen.
+pub(super) fn embeddings(model: &str) -> Option<(Format, bool)> {
+    let has = |word: &str| model.contains(word);
+    match Family::of(model) {
+        Family::Embedding if has("titan-embed") => Some((Format::Titan, has("text-v2"))),
+        Family::Embedding if has("cohere.embed") => Some((Format::Cohere, has("embed-v4"))),
+        _ => None,
+    }
+}
+
 /// What a model can in a conversation, by its id.
 pub(super) fn target(model: &str) -> Target {
     if let Some(claude) = claude::target(model) {
@@ -95,6 +106,22 @@ pub(super) fn target(model: &str) -> Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn vectors_have_the_form_of_their_maker() {
+        for (model, form) in [
+            ("amazon.titan-embed-text-v2:0", Some((Format::Titan, true))),
+            ("amazon.titan-embed-text-v1", Some((Format::Titan, false))),
+            ("amazon.titan-embed-g1-text-02", Some((Format::Titan, false))),
+            ("us.cohere.embed-v4:0", Some((Format::Cohere, true))),
+            ("cohere.embed-multilingual-v3", Some((Format::Cohere, false))),
+            ("arn:aws:bedrock:us-east-1::foundation-model/cohere.embed-english-v3", Some((Format::Cohere, false))),
+            ("twelvelabs.marengo-embed-2-7-v1:0", None),
+            ("amazon.nova-lite-v1:0", None),
+        ] {
+            assert_eq!(embeddings(model), form, "{model}");
+        }
+    }
 
     #[test]
     fn ids_tell_their_family() {

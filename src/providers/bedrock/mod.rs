@@ -6,8 +6,8 @@
 //! `price` under which names, `meter` follows a response.
 
 use super::{
-    BadCall, Call, ChatRoute, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider, ResponseMeter,
-    SettingSchema,
+    BadCall, Call, ChatRoute, Dialect, EmbeddingRoute, Endpoint, IncompleteSetting, Outbound, Prepare, Provider,
+    ResponseMeter, SettingSchema,
 };
 use crate::domain::{Setting, Usage};
 use crate::metering::ModelLimits;
@@ -67,6 +67,16 @@ impl Provider for Bedrock {
     fn chat(&self, _client: Format, model: &str, stream: bool) -> Option<ChatRoute> {
         let operation = if stream { "converse-stream" } else { "converse" };
         Some(ChatRoute::new(Format::Converse, format!("/model/{}/{operation}", endpoints::segment(model))))
+    }
+    fn embeddings(&self, model: &str, known: &str) -> Option<EmbeddingRoute> {
+        let (format, sizes) = family::embeddings(known)?;
+        Some(EmbeddingRoute { format, path: format!("/model/{}/invoke", endpoints::segment(model)), sizes })
+    }
+    fn knowledge(&self, stream: bool) -> Option<&'static str> {
+        Some(if stream { "/retrieveAndGenerateStream" } else { "/retrieveAndGenerate" })
+    }
+    fn retrieval(&self, base: &str) -> Option<String> {
+        Some(format!("/knowledgebases/{}/retrieve", endpoints::segment(base)))
     }
     fn target(&self, model: &str) -> Target {
         family::target(model)

@@ -5,12 +5,13 @@
 //! follows responses. Files and cached contents are made elsewhere: naming one is for keys that own it.
 
 use super::{
-    BadCall, Call, ChatRoute, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider, ResponseMeter,
-    SettingSchema,
+    BadCall, Call, ChatRoute, Dialect, EmbeddingRoute, Endpoint, IncompleteSetting, Outbound, Prepare, Provider,
+    ResponseMeter, SettingSchema,
 };
 use crate::domain::{Setting, Usage};
 use crate::metering::ModelLimits;
 use crate::wire::chat::{Format, ReasoningStyle, Target};
+use crate::wire::embeddings;
 use bytes::Bytes;
 use endpoints::Kind;
 use http::{HeaderMap, Method};
@@ -66,6 +67,10 @@ impl Provider for Gemini {
         let (operation, query) = if stream { ("streamGenerateContent", "alt=sse") } else { ("generateContent", "") };
         let path = format!("/v1beta/models/{model}:{operation}");
         Some(ChatRoute { query, ..ChatRoute::new(Format::Gemini, path) })
+    }
+    fn embeddings(&self, model: &str, _known: &str) -> Option<EmbeddingRoute> {
+        let path = format!("/v1beta/models/{model}:batchEmbedContents");
+        Some(EmbeddingRoute { format: embeddings::Format::Gemini, path, sizes: true })
     }
     fn target(&self, model: &str) -> Target {
         Target {

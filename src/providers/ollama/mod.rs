@@ -5,12 +5,13 @@
 //! operator's. Nobody lists prices for it: they come from a setting's cost map or the operator's price file.
 
 use super::{
-    BadCall, Call, ChatRoute, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider, ResponseMeter,
-    SettingSchema, open_models,
+    BadCall, Call, ChatRoute, Dialect, EmbeddingRoute, Endpoint, IncompleteSetting, Outbound, Prepare, Provider,
+    ResponseMeter, SettingSchema, open_models,
 };
 use crate::domain::{Setting, Usage};
 use crate::metering::ModelLimits;
 use crate::wire::chat::{Format, ReasoningStyle, Target};
+use crate::wire::embeddings;
 use bytes::Bytes;
 use endpoints::Kind;
 use http::{HeaderMap, Method};
@@ -61,6 +62,9 @@ impl Provider for Ollama {
     }
     fn chat(&self, _client: Format, _model: &str, _stream: bool) -> Option<ChatRoute> {
         Some(ChatRoute::new(Format::Ollama, "/api/chat"))
+    }
+    fn embeddings(&self, _model: &str, _known: &str) -> Option<EmbeddingRoute> {
+        Some(EmbeddingRoute { format: embeddings::Format::Ollama, path: "/api/embed".into(), sizes: true })
     }
     fn target(&self, model: &str) -> Target {
         Target { reasoning: ReasoningStyle::Effort, prefill: true, ..open_models::target(model) }

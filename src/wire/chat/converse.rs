@@ -6,7 +6,7 @@
 mod answer;
 mod block;
 mod document;
-mod failure;
+pub(super) mod failure;
 mod field;
 mod read_blocks;
 mod read_request;

@@ -8,7 +8,7 @@
 //! | `completions` (OpenAI's text completions) | read | write | write |
 //! | `anthropic` (messages) | read, write | read, write | read, write |
 //! | `converse` (Bedrock) | read, write | read, write | read, write |
-//! | `ollama`, `gemini` | write | read | read |
+//! | `ollama`, `gemini`, `knowledge` (bases of Bedrock) | write | read | read |
 //!
 //! A new API is a codec and a line in each table of this file. What is asked for and cannot be said in the other form
 //! is dropped and named ([`Written::dropped`]) or refused, as the [`Target`] says.
@@ -19,6 +19,7 @@ mod anthropic;
 mod completions;
 mod converse;
 mod gemini;
+pub mod knowledge;
 mod media;
 mod members;
 mod ollama;
@@ -66,6 +67,8 @@ pub enum Format {
     Converse,
     Ollama,
     Gemini,
+    /// A knowledge base that answers by itself.
+    Knowledge,
 }
 
 /// A request that cannot be read, or not be said in the other form.
@@ -119,7 +122,7 @@ pub fn read_request(format: Format, body: &[u8]) -> Result<Request, BadRequest> 
         Format::OpenAiCompletions => completions::read_completion(body),
         Format::Anthropic => anthropic::read_request(body),
         Format::Converse => converse::read_request(body),
-        Format::Ollama | Format::Gemini => Err(only_upstream()),
+        Format::Ollama | Format::Gemini | Format::Knowledge => Err(only_upstream()),
     }
 }
 
@@ -143,6 +146,7 @@ pub fn write_request(format: Format, request: &Request, target: &Target) -> Resu
         Format::Converse => converse::write_request(request, target),
         Format::Ollama => ollama::write_request(request, target),
         Format::Gemini => gemini::write_request(request, target),
+        Format::Knowledge => knowledge::write_request(request, target),
         Format::OpenAiResponses | Format::OpenAiCompletions => Err(only_client()),
     }?;
     for name in &request.foreign {
@@ -185,6 +189,7 @@ pub fn read_answer(format: Format, body: &[u8]) -> Result<Answer, Unreadable> {
         Format::Converse => converse::read_answer(body),
         Format::Ollama => ollama::read_answer(body),
         Format::Gemini => gemini::read_answer(body),
+        Format::Knowledge => knowledge::read_answer(body),
         Format::OpenAiResponses | Format::OpenAiCompletions => Err(Unreadable),
     }
 }
@@ -196,7 +201,7 @@ pub fn write_answer(format: Format, answer: &Answer, asked: &Asked) -> Vec<u8> {
         Format::OpenAiCompletions => completions::write_completion(answer, asked),
         Format::Anthropic => anthropic::write_answer(answer, asked),
         Format::Converse => converse::write_answer(answer, asked),
-        Format::OpenAiChat | Format::Ollama | Format::Gemini => openai::write_answer(answer, asked),
+        Format::OpenAiChat | Format::Ollama | Format::Gemini | Format::Knowledge => openai::write_answer(answer, asked),
     }
 }
 
@@ -208,6 +213,7 @@ pub fn stream_reader(format: Format) -> Box<dyn StreamReader> {
         Format::Converse => Box::new(converse::Reader::default()),
         Format::Ollama => Box::new(ollama::Reader::default()),
         Format::Gemini => Box::new(gemini::Reader::default()),
+        Format::Knowledge => Box::new(knowledge::Reader::default()),
     }
 }
 
@@ -218,7 +224,9 @@ pub fn stream_writer(format: Format, asked: Asked) -> Box<dyn StreamWriter> {
         Format::OpenAiCompletions => Box::new(completions::CompletionWriter::new(asked)),
         Format::Anthropic => Box::new(anthropic::Writer::new(asked)),
         Format::Converse => Box::new(converse::Writer::new(asked)),
-        Format::OpenAiChat | Format::Ollama | Format::Gemini => Box::new(openai::Writer::new(asked)),
+        Format::OpenAiChat | Format::Ollama | Format::Gemini | Format::Knowledge => {
+            Box::new(openai::Writer::new(asked))
+        }
     }
 }
 
@@ -235,7 +243,7 @@ pub const fn stream_type(format: Format) -> &'static str {
 pub fn read_failure(format: Format, status: u16, class: Option<&str>, body: &[u8]) -> Failure {
     match format {
         Format::Anthropic => anthropic::read_failure(status, body),
-        Format::Converse => converse::read_failure(status, class, body),
+        Format::Converse | Format::Knowledge => converse::read_failure(status, class, body),
         Format::Gemini => gemini::read_failure(status, body),
         Format::OpenAiChat | Format::OpenAiResponses | Format::OpenAiCompletions | Format::Ollama => {
             openai::read_failure(status, body)

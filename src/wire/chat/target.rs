@@ -1,5 +1,6 @@
 //! What the model behind an API can do: the difference between what is asked for and what may be sent.
 
+use super::knowledge::Knowledge;
 use super::request::Request;
 use serde_json::value::RawValue;
 
@@ -24,6 +25,8 @@ pub struct Target {
     /// Where to mark prompts for caching, beside the client's own marks.
     pub cache_points: CachePoints,
     pub unsupported: Unsupported,
+    /// Of a knowledge base that answers by itself.
+    pub knowledge: Option<Knowledge>,
 }
 
 impl Default for Target {
@@ -41,6 +44,7 @@ impl Default for Target {
             top_k: false,
             cache_points: CachePoints::default(),
             unsupported: Unsupported::Drop,
+            knowledge: None,
         }
     }
 }

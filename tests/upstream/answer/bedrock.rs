@@ -16,7 +16,7 @@ use super::text;
 
 /// Whether a request is one of this service.
 pub fn is_bedrock(head: &Head) -> bool {
-    head.path().contains("/model/") || head.path().contains("/retrieveAndGenerate")
+    ["/model/", "/retrieveAndGenerate", "/knowledgebases/"].iter().any(|part| head.path().contains(part))
 }
 
 pub fn answer(head: &Head, body: &Body, act: &Act) -> Reply {
@@ -66,16 +66,28 @@ fn reply(head: &Head, body: &Body, act: &Act) -> Reply {
 fn knowledge(head: &Head, sent: &Value, act: &Act) -> Reply {
     let citation = json!({
         "generatedResponsePart": {"textResponsePart": {"text": text::whole(act), "span": {"start": 0, "end": 1}}},
-        "retrievedReferences": [{"content": {"text": "Hello, world!"}, "location": {"type": "S3"}}],
+        "retrievedReferences": [
+            {"content": {"text": "Hello, world!"}, "location": {"type": "S3", "s3Location": {"uri": "s3://books/a.pdf"}}},
+        ],
     });
+    if head.path().ends_with("/retrieve") {
+        let found = |name: &str| {
+            json!({"content": {"text": format!("passage of {name}")}, "score": 0.5,
+            "location": {"type": "S3", "s3Location": {"uri": format!("s3://books/{name}.pdf")}}})
+        };
+        return Reply::json(200, json!({"retrievalResults": [found("a"), found("b"), found("a")]}).to_string());
+    }
     if !head.path().ends_with("Stream") {
-        let answer = json!({"sessionId": "s", "output": {"text": text::whole(act)}, "citations": [citation, citation]});
+        let answer =
+            json!({"sessionId": "s-1", "output": {"text": text::whole(act)}, "citations": [citation, citation]});
         return Reply::json(200, answer.to_string());
     }
     let mut events: Vec<Vec<u8>> =
         text::pieces(act).iter().map(|piece| event("output", &json!({"text": piece}))).collect();
     events.extend([event("citation", &citation), event("citation", &json!({"citation": citation}))]);
-    Ask { act, sent, model: "" }.stream(&events)
+    let mut reply = Ask { act, sent, model: "" }.stream(&events);
+    reply.headers.push(("x-amzn-bedrock-knowledge-base-session-id".to_owned(), "s-2".to_owned()));
+    reply
 }
 
 /// Model and operation of a path; the model must be one segment, escaped.
@@ -267,9 +279,9 @@ impl Ask<'_> {
         let said = text::whole(self.act);
         let answer = if self.is("embed") {
             if self.is("titan") {
-                json!({"embedding": [0.5, 0.25], "inputTextTokenCount": self.input()})
+                json!({"embedding": text::vector(&self.sent["inputText"]), "inputTextTokenCount": self.input()})
             } else {
-                json!({"id": "e", "embeddings": [[0.5, 0.25]], "texts": self.sent["texts"]})
+                json!({"id": "e", "embeddings": text::vectors(&self.sent["texts"]), "texts": self.sent["texts"]})
             }
         } else if self.is("claude") && self.sent.get("prompt").is_some() {
             json!({"type": "completion", "completion": said, "stop_reason": "stop_sequence", "stop": "\n\nHuman:"})

@@ -66,7 +66,11 @@ pub fn answer(ask: &Ask<'_>) -> Reply {
         }),
         "countTokens" => Reply::json(200, json!({"totalTokens": ask.act.tokens.input.unwrap_or(19)}).to_string()),
         "embedContent" => Reply::json(200, json!({"embedding": {"values": [0.5, -0.25]}}).to_string()),
-        "batchEmbedContents" => Reply::json(200, json!({"embeddings": [{"values": [0.5]}]}).to_string()),
+        "batchEmbedContents" => {
+            let requests = body["requests"].as_array().cloned().unwrap_or_default();
+            let one = |request: &Value| json!({"values": text::vector(&request["content"]["parts"][0]["text"])});
+            Reply::json(200, json!({"embeddings": requests.iter().map(one).collect::<Vec<_>>()}).to_string())
+        }
         _ => error(404, "There is no such operation."),
     }
 }

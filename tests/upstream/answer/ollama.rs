@@ -35,7 +35,7 @@ pub fn answer(ask: &Ask<'_>) -> Reply {
         ("POST", "/api/generate") => written(ask, &body, false),
         ("POST", "/api/embed") => objection(&body).unwrap_or_else(|| {
             let input = ask.act.tokens.input.unwrap_or(8);
-            let told = json!({"model": body["model"], "embeddings": [[0.5, -0.25]], "prompt_eval_count": input});
+            let told = json!({"model": body["model"], "embeddings": text::vectors(&body["input"]), "prompt_eval_count": input});
             Reply::json(200, told.to_string())
         }),
         ("POST", "/api/show") => objection(&body).unwrap_or_else(|| {

@@ -41,3 +41,17 @@ fn cut(text: &str, chunks: usize) -> Vec<String> {
     let size = characters.len().div_ceil(chunks.max(1)).max(1);
     characters.chunks(size).map(|piece| piece.iter().collect()).collect()
 }
+
+/// A vector that tells how long its text was, so that a test can see which text it belongs to.
+pub fn vector(text: &serde_json::Value) -> serde_json::Value {
+    let length = text.as_str().unwrap_or_default().len();
+    serde_json::json!([length as f64 / 4.0, 0.25])
+}
+
+/// One for each text of a list, or for the text alone.
+pub fn vectors(texts: &serde_json::Value) -> serde_json::Value {
+    match texts.as_array() {
+        Some(texts) => texts.iter().map(vector).collect(),
+        None => serde_json::json!([vector(texts)]),
+    }
+}

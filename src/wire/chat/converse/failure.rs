@@ -37,7 +37,7 @@ pub(super) const fn stream_error(failure: &Failure) -> &'static str {
 }
 
 /// By the class of the exception, however it is cased; `None` if it is not known.
-pub(super) fn kind_of(class: &str) -> Option<FailureKind> {
+pub(in crate::wire::chat) fn kind_of(class: &str) -> Option<FailureKind> {
     // `namespace#Class` or `Class:url`.
     let name = class.rsplit('#').next().unwrap_or_default().split(':').next().unwrap_or_default().trim();
     let name = name.to_ascii_lowercase();
@@ -68,7 +68,7 @@ struct Body {
 }
 
 /// The text of an exception and its class, where the payload names one.
-pub(super) fn told(payload: &[u8]) -> Option<(String, Option<String>)> {
+pub(in crate::wire::chat) fn told(payload: &[u8]) -> Option<(String, Option<String>)> {
     let Body { message, class } = parsed::object(payload)?;
     Some((message.unwrap_or_default(), class))
 }
