@@ -241,6 +241,7 @@ impl Talk<'_> {
         });
         let written = written.map_err(bad)?;
         let asked = chat::Asked {
+            failed_choice: true,
             echo: chat::echo(self.client, body),
             ..chat::Asked::of(
                 &request,

@@ -159,6 +159,8 @@ pub struct Asked {
     pub fresh_id: String,
     /// In streams: usage is wanted.
     pub wants_usage: bool,
+    /// A failing stream ends in a chunk that has a choice, too: some clients look at nothing else.
+    pub failed_choice: bool,
     /// Calls of these tools carry free text.
     pub free_text_tools: Vec<String>,
     /// What the client's format repeats from the request.
@@ -172,6 +174,7 @@ impl Asked {
             created,
             fresh_id,
             wants_usage: request.wants_usage,
+            failed_choice: false,
             free_text_tools: request.tools.iter().filter(|t| t.free_text).map(|t| t.name.clone()).collect(),
             echo: None,
         }

@@ -278,6 +278,10 @@ impl Writer {
     }
 
     fn fail(&mut self, failure: &Failure, out: &mut Vec<u8>) {
+        if !self.asked.failed_choice {
+            event(&serde_json::json!({ "error": openai_error(failure) }), out);
+            return self.done(out);
+        }
         // Whoever looks for the error finds it; whoever looks at choices only finds one, and a reason why it ended.
         let choice = Choice { index: 0, delta: Delta::default(), logprobs: (), finish_reason: Some("error") };
         event(&Failed { chunk: self.made_of(&[choice], None), error: openai_error(failure) }, out);

@@ -12,6 +12,7 @@ fn asked() -> Asked {
         model: "alias".into(),
         created: 1_795_262_400,
         fresh_id: "FRESH".into(),
+        failed_choice: false,
         wants_usage: true,
         free_text_tools: vec!["shell".into()],
         echo: None,
