@@ -46,7 +46,7 @@ fn cut(text: &str, chunks: usize) -> Vec<String> {
 pub fn vector(text: &serde_json::Value) -> serde_json::Value {
     let length = text.as_str().unwrap_or_default().len();
     // A quarter of it, exactly.
-    serde_json::from_str(&format!("[{}e-2, 0.25]", length * 25)).expect("numbers")
+    serde_json::from_str(&format!("[{}e-2, 0.25]", length * 25)).unwrap_or_default()
 }
 
 /// One for each text of a list, or for the text alone.
