@@ -45,7 +45,8 @@ fn cut(text: &str, chunks: usize) -> Vec<String> {
 /// A vector that tells how long its text was, so that a test can see which text it belongs to.
 pub fn vector(text: &serde_json::Value) -> serde_json::Value {
     let length = text.as_str().unwrap_or_default().len();
-    serde_json::json!([length as f64 / 4.0, 0.25])
+    // A quarter of it, exactly.
+    serde_json::from_str(&format!("[{}e-2, 0.25]", length * 25)).unwrap_or_default()
 }
 
 /// One for each text of a list, or for the text alone.
