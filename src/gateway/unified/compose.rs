@@ -44,6 +44,8 @@ pub(super) struct Composed {
     pub(super) grounding: Option<Grounding>,
     /// Memory of what was fetched for it.
     pub(super) held: Held,
+    /// Goes on in this session of the service, which must be the caller's own.
+    pub(super) session: Option<Box<str>>,
 }
 
 /// Bodies from here on are translated aside, bytes.
@@ -155,6 +157,7 @@ pub(super) async fn compose(
         embeddings,
         grounding,
         held,
+        session: target.knowledge.and_then(|knowledge| knowledge.session),
     })
 }
 

@@ -156,7 +156,8 @@ async fn call(
     let compose::Composed { provider, endpoint, setting, row, request, head, attempts, .. } = composed;
     let (mut around, dropped, embeddings) = (composed.around, composed.dropped, composed.embeddings);
     let (grounding, _held) = (composed.grounding, composed.held);
-    let named = provider.references(&endpoint, None, &request);
+    let mut named = provider.references(&endpoint, None, &request);
+    named.extend(composed.session);
     if !named.is_empty() {
         let own = std::slice::from_ref(&setting);
         if let Err(error) = Box::pin(objects::check(g, key, provider.name(), own, &named)).await {

@@ -4,7 +4,7 @@
 use super::compose::SESSION;
 use super::error::envelope;
 use super::rename;
-use crate::domain::Usage;
+use crate::domain::{MadeObject, Usage};
 use crate::providers::{Ending, Progress, Reading, ResponseMeter};
 use crate::wire::chat::{
     self, Answer, Asked, Citation, Event, Failure, FailureKind, Format, Part, Stop, StreamReader, StreamWriter, Tokens,
@@ -298,6 +298,10 @@ impl ResponseMeter for Translated {
     fn reading(&mut self, ending: Ending) -> Reading {
         let mut reading = self.counted.take().unwrap_or_else(|| self.inner.reading(ending));
         // Whole for its own meter, and yet without a last word that could be told.
+        // Whoever was told of a session may go on with it, and nobody else.
+        if let Some(id) = self.session.as_ref().and_then(|id| id.to_str().ok()) {
+            reading.made.push(MadeObject { id: id.into(), kind: "session".into(), charged_as: None });
+        }
         reading.truncated |= ending == Ending::Complete && matches!(self.mode, Mode::Stream { over: false, .. });
         reading
     }

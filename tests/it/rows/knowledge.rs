@@ -63,6 +63,13 @@ async fn the_service_answers_with_citations_and_keeps_the_session() {
     assert_eq!(said(&told), "A fee.\n\n---\n\n1. s3://books/a.pdf");
     assert_eq!(told.last().unwrap()["usage"]["prompt_tokens"].as_u64(), Some(prompt), "{text}");
 
+    // A session is the key's that was told of it.
+    let other = house.caller("another reader", &[&model], json!({})).await;
+    let request = house.gateway.http.post(format!("{}/v1/chat/completions", house.gateway.proxy));
+    let request = request.bearer_auth(&other.secret).header("x-tollgate-session-id", "s-1").json(&ask("library"));
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 404, "{}", answer.text().await.unwrap());
+
     let bodies = sent(&house.upstream);
     assert_eq!((&bodies[0]["sessionId"], &bodies[1]["sessionId"]), (&Value::Null, &json!("s-1")));
     let base = &bodies[1]["retrieveAndGenerateConfiguration"]["knowledgeBaseConfiguration"];
