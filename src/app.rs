@@ -113,7 +113,7 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
     let server_settings = server_settings(config);
     let conf = server::server_conf(&server_settings);
     let proxy = Gateway::new(ports, gateway_settings(config), ConnectorOptions::from_server_conf(&conf));
-    let access = admin::Access::new([config.admin.pass.clone(), config.admin.api_key.clone()]);
+    let access = admin::Access::new(admin_secrets(config));
     let (dropped_lines, requests) = (log_guard.dropped_lines(), request_log.clone());
     let dropped_lines = move || dropped_lines() + requests.as_ref().map_or(0, |log| log.dropped_lines());
     let scrape: Arc<dyn Fn() -> String + Send + Sync> =
@@ -379,6 +379,11 @@ fn server_settings(config: &Config) -> ServerSettings {
     }
 }
 
+/// Either opens the admin listener and makes the first key.
+fn admin_secrets(config: &Config) -> SharedSecrets {
+    SharedSecrets::new([config.admin.pass.clone(), config.admin.api_key.clone()])
+}
+
 fn gateway_settings(config: &Config) -> GatewaySettings {
     let proxy = &config.proxy;
     let base_urls = providers::all().iter().filter_map(|provider| {
@@ -409,7 +414,7 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
         anonymous_refusals_per_minute: config.events.anonymous_refusals_per_minute,
         base_urls: base_urls.collect(),
         deny_targets: config.security.deny_targets.clone(),
-        boot_keys: SharedSecrets::new([config.admin.pass.clone(), config.admin.api_key.clone()]),
+        boot_keys: admin_secrets(config),
         aws_region: config.unified.aws_region.as_str().to_owned(),
         keep_alive: config.unified.keep_alive,
         fetch: FetchRules {

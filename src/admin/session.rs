@@ -4,39 +4,32 @@
 use super::AdminState;
 use super::browser;
 use super::http::{FORBIDDEN, Fault, UNAUTHORIZED};
-use crate::auth::digest::digest;
-use crate::domain::{KeyDigest, Secret};
+use crate::auth::shared::SharedSecrets;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use subtle::{Choice, ConstantTimeEq};
 
 const API_KEY: &str = "x-api-key";
 
-/// The secrets that open the admin listener, as digests: equal lengths make the comparison constant in time.
+/// The secrets that open the admin listener.
 #[derive(Debug)]
 pub struct Access {
-    accepted: Vec<KeyDigest>,
+    secrets: SharedSecrets,
 }
 
 impl Access {
-    /// Empty secrets count as not set.
-    pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
-        let set = secrets.into_iter().filter(|s| !s.is_empty());
-        Self { accepted: set.map(|s| digest(s.expose().as_bytes())).collect() }
+    pub const fn new(secrets: SharedSecrets) -> Self {
+        Self { secrets }
     }
     /// No secret is set: everybody may do everything.
     pub fn is_open(&self) -> bool {
-        self.accepted.is_empty()
+        self.secrets.is_empty()
     }
     /// Whether this is one of the secrets; with none set, nothing is.
     pub(super) fn accepts(&self, presented: &[u8]) -> bool {
-        let presented = digest(presented);
-        // Every secret is compared, so that the time does not tell which one was near.
-        let any = |found: Choice, one: &KeyDigest| found | one.as_bytes().ct_eq(presented.as_bytes());
-        self.accepted.iter().fold(Choice::from(0), any).into()
+        self.secrets.accepts(presented)
     }
     /// `bearer`: the secret may also come as `Authorization: Bearer`, as scrapers send it.
     fn allows(&self, headers: &HeaderMap, bearer: bool) -> bool {
@@ -70,6 +63,11 @@ pub(super) async fn require(State(state): State<AdminState>, request: Request, n
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Secret;
+
+    fn access<const N: usize>(secrets: [&str; N]) -> Access {
+        Access::new(SharedSecrets::new(secrets.map(Secret::new)))
+    }
 
     fn headers(name: &'static str, value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(axum::http::HeaderName::from_static(name), axum::http::HeaderValue::from_static(value))])
@@ -77,7 +75,7 @@ mod tests {
 
     #[test]
     fn either_secret_opens() {
-        let access = Access::new([Secret::new("pass"), Secret::new(""), Secret::new("api")]);
+        let access = access(["pass", "", "api"]);
         assert!(access.allows(&headers("x-api-key", "pass"), false));
         assert!(access.allows(&headers("x-api-key", "api"), false));
         for wrong in ["", "pas", "passs", "PASS", "pass,api"] {
@@ -88,7 +86,7 @@ mod tests {
 
     #[test]
     fn bearer_counts_only_where_it_is_asked_for() {
-        let access = Access::new([Secret::new("pass")]);
+        let access = access(["pass"]);
         assert!(access.allows(&headers("authorization", "bearer pass"), true));
         assert!(!access.allows(&headers("authorization", "Bearer pass"), false));
         assert!(!access.allows(&headers("authorization", "Basic pass"), true));
@@ -97,11 +95,11 @@ mod tests {
 
     #[test]
     fn without_a_secret_everything_is_open() {
-        assert!(Access::new([Secret::default()]).allows(&HeaderMap::new(), false));
+        assert!(access([""]).allows(&HeaderMap::new(), false));
     }
 
     #[test]
     fn debug_shows_no_secret() {
-        assert_eq!(format!("{:?}", Access::new([Secret::new("pass")])), "Access { accepted: [[digest]] }");
+        assert_eq!(format!("{:?}", access(["pass"])), "Access { secrets: SharedSecrets { accepted: [[digest]] } }");
     }
 }

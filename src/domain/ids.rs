@@ -57,6 +57,10 @@ id!(
 );
 
 impl EventId {
+    /// A number by chance: the tail of a UUID v7 is random. To choose one of many for this request, the same each time.
+    pub fn chance(&self) -> usize {
+        self.as_bytes().iter().skip(12).fold(0, |n, b| n * 256 + usize::from(*b))
+    }
     /// Milliseconds since the epoch that the id itself carries (UUID v7).
     pub fn made_at_millis(&self) -> Option<i64> {
         let (seconds, nanos) = self.0.get_timestamp()?.to_unix();

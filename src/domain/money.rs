@@ -87,6 +87,14 @@ pub struct Rate(i64);
 /// How many [`Rate`] units make one [`Money`] unit.
 pub const RATE_PER_MONEY: i128 = 1_000_000;
 
+impl From<Money> for Rate {
+    /// An amount as the price of one unit; negative becomes zero, above 922 USD saturates.
+    fn from(amount: Money) -> Self {
+        let units = i128::from(amount.0) * RATE_PER_MONEY;
+        Self::from_units(i64::try_from(units).unwrap_or(if amount.0 < 0 { 0 } else { i64::MAX }))
+    }
+}
+
 impl Rate {
     pub const ZERO: Self = Self(0);
 

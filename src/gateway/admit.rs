@@ -118,12 +118,7 @@ pub(super) fn choose_setting(
         first && call.more_models.iter().all(|name| setting.allows_model(name))
     };
     let permitted: Vec<&Arc<Setting>> = fitting.iter().filter(permits).collect();
-    // The tail of an event id is random.
-    let turn = if key.rotation {
-        arrival.event_id.as_bytes().iter().skip(12).fold(0, |n, b| n * 256 + usize::from(*b))
-    } else {
-        0
-    };
+    let turn = if key.rotation { arrival.event_id.chance() } else { 0 };
     let index = turn.checked_rem(permitted.len()).ok_or(GatewayError::ModelNotAllowed)?;
     permitted.get(index).map(|s| Arc::clone(s)).ok_or(GatewayError::ModelNotAllowed)
 }

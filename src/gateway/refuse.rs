@@ -307,9 +307,6 @@ impl GatewayError {
     }
 
     pub(super) fn body(&self, dialect: Dialect, request_id: &str) -> Bytes {
-        if dialect == Dialect::Unified {
-            return enveloped(self);
-        }
         let param = match self {
             Self::BadRequest { param, .. } => *param,
             _ => None,
@@ -332,8 +329,8 @@ impl GatewayError {
                 "request_id": request_id,
             }),
             Dialect::Aws => serde_json::json!({"message": message}),
-            // Above, in the order of members that its clients know.
-            Dialect::Unified => serde_json::Value::Null,
+            // In the order of members that its clients know.
+            Dialect::Unified => return enveloped(self),
             Dialect::Google => serde_json::json!({"error": {
                 "code": self.status(),
                 "message": message,

@@ -181,9 +181,10 @@ impl Relay<'_> {
         let mut quiet = heard + self.g.settings.keep_alive;
         loop {
             let wake = if self.keep_alive.is_some() { until.min(quiet) } else { until };
-            let next = self.next_until(wake).await;
-            if !matches!(next, Next::TimedOut) || wake >= until {
-                return next;
+            match self.next_until(wake).await {
+                Some(next) => return next,
+                None if wake >= until => return Next::TimedOut,
+                None => {}
             }
             quiet += self.g.settings.keep_alive;
             let sign = self.keep_alive.clone();
@@ -193,17 +194,18 @@ impl Relay<'_> {
         }
     }
 
-    async fn next_until(&mut self, until: Instant) -> Next {
+    /// `None` when nothing has come until then.
+    async fn next_until(&mut self, until: Instant) -> Option<Next> {
         tokio::select! {
             biased;
-            piece = self.upstream.read_response_body() => match piece {
+            piece = self.upstream.read_response_body() => Some(match piece {
                 Ok(Some(piece)) => { let done = self.upstream.response_done(); Next::Piece(piece, done) }
                 Ok(None) => Next::End,
-                Err(e) if *e.etype() == pingora::ErrorType::ReadTimedout => Next::Broken,
+                Err(e) if *e.etype() == pingora::ErrorType::ReadTimedout => Next::TimedOut,
                 Err(_) => Next::Broken,
-            },
-            _ = self.client.downstream_session.read_body_or_idle(true) => Next::ClientGone,
-            () = tokio::time::sleep_until(until) => Next::TimedOut,
+            }),
+            _ = self.client.downstream_session.read_body_or_idle(true) => Some(Next::ClientGone),
+            () = tokio::time::sleep_until(until) => None,
         }
     }
 

@@ -34,6 +34,7 @@ mod sums;
 pub mod vllm;
 
 pub use base_url::base_url;
+pub use path::percent_decoded;
 pub use price::{price, row_price};
 
 /// The error shapes clients understand.

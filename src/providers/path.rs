@@ -17,7 +17,8 @@ fn segment(raw: &str) -> Option<Cow<'_, str>> {
     (!matches!(&*text, "" | "." | "..") && !text.contains(odd)).then_some(text)
 }
 
-fn percent_decoded(raw: &str) -> Option<String> {
+/// `None` for a broken escape, and for what is no UTF-8.
+pub fn percent_decoded(raw: &str) -> Option<String> {
     let mut out = Vec::with_capacity(raw.len());
     let mut rest = raw.as_bytes();
     while let Some((byte, tail)) = rest.split_first() {

@@ -3,7 +3,7 @@
 
 use super::Provider;
 use super::backend::CachedRates;
-use crate::domain::{Model, Money, Rate, Setting, UnixMillis};
+use crate::domain::{Model, Setting, UnixMillis};
 use crate::metering::{FixedRates, Price, Pricing};
 
 /// `at`: when the request started. `None` when nobody gave a price.
@@ -38,19 +38,15 @@ pub fn row_price(
     model: &str,
     at: UnixMillis,
 ) -> Price {
-    let rate = |money: Money| Rate::from_units(money.units().saturating_mul(RATE_PER_MONEY));
     let rates = FixedRates {
-        prompt: rate(row.price_in),
-        completion: rate(row.price_out),
+        prompt: row.price_in.into(),
+        completion: row.price_out.into(),
         cache_read: cached.read,
         cache_write: cached.write,
     };
     // Only limits hang on the name.
     pricing.fixed(provider.name(), model, at, &rates)
 }
-
-/// Units of a rate in one of money.
-const RATE_PER_MONEY: i64 = 1_000_000;
 
 #[cfg(test)]
 mod tests {

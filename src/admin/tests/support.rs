@@ -2,6 +2,7 @@
 
 use super::fake::{FakeClock, FakeCounters, FakeStore};
 use crate::admin::{Access, AdminState, Dependency, Readiness, Refresh, router};
+use crate::auth::shared::SharedSecrets;
 use crate::domain::*;
 use crate::providers::SettingSchema;
 use async_trait::async_trait;
@@ -114,7 +115,7 @@ impl Desk {
             clock: clock.clone(),
             zone: BillingZone::UTC,
             schemas,
-            access: Arc::new(Access::new(secrets.iter().map(|s| Secret::new(*s)))),
+            access: Arc::new(Access::new(SharedSecrets::new(secrets.iter().map(|s| Secret::new(*s))))),
             cors: Arc::default(),
             model_providers: Vec::new,
             check_model: |_, _| Ok(()),

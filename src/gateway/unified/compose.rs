@@ -404,8 +404,7 @@ fn settings(
         let setting = snapshot.setting(id).filter(|setting| *setting.provider == *backend.provider.name());
         return setting.cloned().map(|s| vec![s]).ok_or_else(|| misconfigured(&Misconfigured::Missing("settingId")));
     }
-    // The tail of an event id is random.
-    let chance = arrival.event_id.as_bytes().iter().skip(12).fold(0, |n, b| n * 256 + usize::from(*b));
+    let chance = arrival.event_id.chance();
     let many = backend.settings.len();
     Ok((0..many).filter_map(|turn| backend.attempt(chance.wrapping_add(turn), &g.settings.aws_region)).collect())
 }

@@ -64,8 +64,7 @@ pub(super) fn resolve(
 /// By the key's own settings: `provider/model`, or a name that the prices of exactly one of their providers know.
 fn own(snapshot: &Snapshot, pricing: &Pricing, key: &Key, name: &str, arrival: &Arrival) -> Option<Resolved> {
     let at = arrival.now;
-    // The tail of an event id is random.
-    let chance = arrival.event_id.as_bytes().iter().skip(12).fold(0, |n: usize, b| n * 256 + usize::from(*b));
+    let chance = arrival.event_id.chance();
     let settings: Vec<&Arc<Setting>> = key.setting_ids.iter().filter_map(|id| snapshot.setting(*id)).collect();
     let of = |provider: &str, model: &str| {
         let fitting: Vec<_> = settings.iter().filter(|s| *s.provider == *provider && s.allows_model(model)).collect();

@@ -1,6 +1,6 @@
 //! The paths of the unified API.
 
-use crate::providers::Dialect;
+use crate::providers::{Dialect, percent_decoded};
 use crate::wire::chat::Format;
 use http::Method;
 
@@ -37,32 +37,11 @@ pub(in crate::gateway) fn of(method: &Method, path: &str) -> Option<Surface> {
         "embeddings" => post(Surface::Embeddings),
         "images/generations" => post(Surface::Images),
         "models" => get(Surface::Models),
-        _ => match rest.strip_prefix("models/").and_then(decoded) {
-            Some(name) => get(Surface::Model(name)),
+        _ => match rest.strip_prefix("models/").and_then(percent_decoded).filter(|name| !name.is_empty()) {
+            Some(name) => get(Surface::Model(name.into())),
             None => Surface::Unknown,
         },
     })
-}
-
-/// A name in a path, percent-decoded; it may contain a slash.
-fn decoded(text: &str) -> Option<Box<str>> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    loop {
-        rest = match rest {
-            [] => break,
-            [b'%', high, low, rest @ ..] => {
-                let digits = [*high, *low];
-                bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
-                rest
-            }
-            [byte, rest @ ..] => {
-                bytes.push(*byte);
-                rest
-            }
-        };
-    }
-    String::from_utf8(bytes).ok().filter(|name| !name.is_empty()).map(Into::into)
 }
 
 impl Surface {

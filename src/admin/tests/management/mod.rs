@@ -10,6 +10,7 @@ use super::fake::FakeClock;
 use super::support::{Answer, Dependencies, NOW};
 use crate::admin::{Access, AdminState, Refresh, first_models, router};
 use crate::auth::origins::Origins;
+use crate::auth::shared::SharedSecrets;
 use crate::counters::MemoryCounters;
 use crate::domain::time::Clock;
 use crate::domain::*;
@@ -70,7 +71,7 @@ impl Console {
             clock: clock.clone(),
             zone: BillingZone::UTC,
             schemas: AdminState::built_in_schemas,
-            access: Arc::new(Access::new(secrets.iter().map(|s| Secret::new(*s)))),
+            access: Arc::new(Access::new(SharedSecrets::new(secrets.iter().map(|s| Secret::new(*s))))),
             cors: Arc::new(cors),
             model_providers: backend::names,
             check_model: backend::check,
