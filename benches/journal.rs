@@ -36,6 +36,7 @@ fn event(n: u64) -> Event {
         response: None,
         objects: None,
         quota: None,
+        route: None,
     }
 }
 

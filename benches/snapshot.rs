@@ -189,5 +189,6 @@ fn event(n: u64, keys: u64) -> Event {
         response: None,
         objects: None,
         quota: None,
+        route: None,
     }
 }

@@ -13,12 +13,14 @@
 //! | 4 | `gateway` | the walk of a request |
 //! | 4 | `admin` | configuration API, management API, metrics, OpenAPI |
 //! | 3 | `counters` | `limits::Counters` in memory |
+//! | 3 | `cache` | `routing::ResponseCache` in memory |
 //! | 3 | `journal` | `ledger::Journal` in files: append, drain, recover |
 //! | 3 | `store` | ports to the durable store, SQLite, sealing |
 //! | 3 | `clock` | the wall clock |
 //! | 3 | `credentials` | what the host itself is given: environment, profile, container, instance |
 //! | 3 | `telemetry` | metrics and logs |
 //! | 2 | `snapshot` | the immutable picture that requests read |
+//! | 2 | `routing` | which try is next, which upstreams are set aside, which answers are kept |
 //! | 2 | `auth` | key from headers, its verdict |
 //! | 2 | `limits` | rules and counts to a verdict |
 //! | 2 | `ledger` | one event per admitted request |
@@ -64,6 +66,7 @@ pub mod ledger;
 pub mod limits;
 pub mod metering;
 pub mod providers;
+pub mod routing;
 pub mod server;
 pub mod snapshot;
 pub mod store;

@@ -1,6 +1,6 @@
 //! The one record of a request: who, what, how long, how much.
 
-use super::{EventId, KeyId, Money, ObjectChanges, QuotaRule, SettingId, UnixMillis, Usage};
+use super::{EventId, KeyId, Money, ObjectChanges, QuotaRule, Routed, SettingId, UnixMillis, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -69,6 +69,9 @@ pub struct Event {
     /// The key's quota rule, when it has one: how the cost is taken from its account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota: Option<QuotaRule>,
+    /// Of requests that a route served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<Box<Routed>>,
 }
 
 impl Event {

@@ -52,6 +52,10 @@ id!(
     CustomProviderId
 );
 id!(
+    /// A route, UUID v4.
+    RouteId
+);
+id!(
     /// One admitted request and its one event, UUID v7: made at admission, sorts by time.
     EventId
 );

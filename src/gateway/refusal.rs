@@ -129,5 +129,6 @@ fn note(g: &Gateway, session: &Session, arrival: &Arrival, who: Who<'_>, error: 
         response: None,
         objects: None,
         quota: None,
+        route: None,
     });
 }

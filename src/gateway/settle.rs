@@ -71,6 +71,7 @@ pub(super) fn opening(
         response: None,
         objects: None,
         quota: terms.quota,
+        route: None,
     }
 }
 

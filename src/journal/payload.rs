@@ -210,6 +210,7 @@ pub(super) fn read(payload: &[u8]) -> Result<Event, Unreadable> {
         response,
         objects: (!objects.is_empty()).then(|| Box::new(objects)),
         quota,
+        route: None,
     })
 }
 

@@ -177,6 +177,7 @@ mod tests {
             response: None,
             objects: None,
             quota: None,
+            route: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the change feed says and a snapshot takes in.
 
-use crate::domain::{CustomProvider, Group, GroupId, Key, KeyDigest, KeyId, Model, ModelId, Setting};
+use crate::domain::{CustomProvider, Group, GroupId, Key, KeyDigest, KeyId, Model, ModelId, Route, RouteId, Setting};
 
 /// One changed row of configuration.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub enum Change {
     ModelGone(ModelId),
     Group(Box<Group>),
     GroupGone(GroupId),
+    Route(Box<Route>),
+    RouteGone(RouteId),
 }
 
 /// What changed after a point, in order. Ask again with `position`.

@@ -1,17 +1,19 @@
-//! The immutable picture of keys, settings, custom providers, models and groups that every request reads without a lock
-//! or a query.
+//! The immutable picture of keys, settings, custom providers, models, groups and routes that every request reads without
+//! a lock or a query.
 //!
 //! A new picture shares everything that did not change with the one before, so one changed key costs microseconds
 //! however many keys there are. It never knows where changes come from: `store::loader` feeds it.
 
 mod change;
 mod models;
+mod routes;
 mod shelf;
 #[cfg(test)]
 mod tests;
 
 pub use change::{Change, Changes};
 pub use models::{Models, ServedModel};
+pub use routes::Routes;
 
 use crate::domain::{Key, KeyDigest, Setting, SettingId};
 use crate::providers::Handle;
@@ -31,6 +33,7 @@ pub struct Snapshot {
     custom: Arc<HashMap<Box<str>, Handle>>,
     /// Few, as the custom providers.
     models: Arc<Models>,
+    routes: Arc<Routes>,
     /// Keys with models of the unified API.
     members: usize,
 }
@@ -60,6 +63,10 @@ impl Snapshot {
     /// Models of the unified API and the groups that they are granted to.
     pub fn models(&self) -> &Models {
         &self.models
+    }
+    /// What is served under paths of operators' own.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
     }
     /// How many keys there are, revoked ones included.
     pub const fn keys(&self) -> usize {
@@ -110,6 +117,8 @@ impl Snapshot {
                 Change::ModelGone(id) => Arc::make_mut(&mut self.models).remove(id),
                 Change::Group(group) => Arc::make_mut(&mut self.models).put_group(Arc::from(group)),
                 Change::GroupGone(id) => Arc::make_mut(&mut self.models).remove_group(id),
+                Change::Route(route) => Arc::make_mut(&mut self.routes).put(Arc::from(route)),
+                Change::RouteGone(id) => Arc::make_mut(&mut self.routes).remove(id),
                 // The same raw key may live on under another id, made after this one was deleted.
                 Change::KeyGone { id, digest } => {
                     let before = self.keys.get(&digest).filter(|key| key.id == id).cloned();

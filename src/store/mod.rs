@@ -14,7 +14,7 @@ pub use crate::snapshot::{Change, Changes};
 
 use crate::domain::{
     Account, CustomProvider, CustomProviderId, Event, EventFlag, GrantId, Group, GroupId, Key, KeyDigest, KeyId, Model,
-    ModelId, Money, Role, Setting, SettingId, StoredObject, UnixMillis,
+    ModelId, Money, Role, Route, RouteId, Setting, SettingId, StoredObject, UnixMillis,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub enum StoreError {
     /// Another key has the same digest.
     #[error("a key with this value exists already")]
     DuplicateKey,
-    /// Another row of its kind (custom provider, model, group) has the same name.
+    /// Another row of its kind (custom provider, model, group) has the same name; of a route, the same path.
     #[error("one with this name exists already")]
     DuplicateName,
     #[error("no such row")]
@@ -279,6 +279,19 @@ pub trait CustomProviderStore: Send + Sync {
     async fn custom_provider_named(&self, name: &str) -> Result<Option<CustomProvider>>;
     /// All, oldest first.
     async fn list_custom_providers(&self) -> Result<Vec<CustomProvider>>;
+}
+
+#[async_trait]
+pub trait RouteStore: Send + Sync {
+    /// As [`KeyStore::insert_key`]; a path that exists is [`StoreError::DuplicateName`].
+    async fn insert_route(&self, route: &Route) -> Result<()>;
+    /// As [`KeyStore::update_key`]; creation time stays. Another route's path is [`StoreError::DuplicateName`].
+    async fn update_route(&self, route: &Route) -> Result<()>;
+    /// [`StoreError::NotFound`] when there is none.
+    async fn delete_route(&self, id: RouteId) -> Result<()>;
+    async fn route(&self, id: RouteId) -> Result<Option<Route>>;
+    /// All, oldest first.
+    async fn list_routes(&self) -> Result<Vec<Route>>;
 }
 
 #[async_trait]

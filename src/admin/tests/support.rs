@@ -215,5 +215,6 @@ pub(super) fn event(key: KeyId, at: i64) -> Event {
         response: None,
         objects: None,
         quota: None,
+        route: None,
     }
 }

@@ -52,6 +52,7 @@ fn opened(n: u64) -> Event {
         response: None,
         objects: None,
         quota: None,
+        route: None,
     }
 }
 

@@ -96,6 +96,7 @@ fn events() -> impl Strategy<Value = Event> {
                 }),
                 quota: quota
                     .map(|(quota, month)| QuotaRule { quota: Money::from_units(quota), month: UnixMillis(month) }),
+                route: None,
             }
         },
     )

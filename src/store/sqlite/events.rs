@@ -177,6 +177,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
         response: columns.json_or_null()?,
         objects: None,
         quota: None,
+        route: None,
     })
 }
 

@@ -159,6 +159,7 @@ pub(crate) fn event(n: u64, at: UnixMillis, change: impl FnOnce(&mut Event)) -> 
         response: None,
         objects: None,
         quota: None,
+        route: None,
     };
     change(&mut event);
     event

@@ -1,0 +1,16 @@
+//! What is tried next when a try has failed, in which order the steps of a route are tried, which of them are set aside,
+//! and under which key an answer is kept. Pure: moments and chance are told.
+//!
+//! | Question | File |
+//! |---|---|
+//! | again, onward or stop | `next` |
+//! | how long to wait before | `pause` |
+//! | what is kept, and by whom | `cache` |
+
+mod cache;
+mod next;
+mod pause;
+
+pub use cache::{AnswerForm, CacheKey, CachedAnswer, ResponseCache};
+pub use next::{Course, Failure, Position, next};
+pub use pause::Pauses;
