@@ -23,6 +23,8 @@ mod decode;
 mod expiry;
 mod face;
 mod fetch;
+#[allow(dead_code, reason = "its first user is the walk of routes")]
+mod flight;
 mod forward;
 mod headers;
 mod ids;
@@ -52,6 +54,7 @@ use crate::ledger::{Journal, Settle};
 use crate::limits::{Counters, Rules};
 use crate::metering::Pricing;
 use crate::providers::Ambient;
+use crate::routing::{Health, HealthRules, ResponseCache};
 use crate::snapshot::Snapshot;
 use crate::store::ObjectStore;
 use crate::telemetry::{Metrics, RequestLog};
@@ -76,6 +79,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
     pub expiry: KeyExpiry,
+    /// Answers of routes.
+    pub cache: Arc<dyn ResponseCache>,
     /// Whose a provider's objects are.
     pub objects: Arc<dyn ObjectStore>,
     /// The host's own credentials, for settings without any.
@@ -142,6 +147,16 @@ pub struct GatewaySettings {
     pub fetch: FetchRules,
     /// Parameters that an upstream has no word for are refused, not dropped.
     pub refuse_unsupported: bool,
+    pub routes: RouteRules,
+}
+
+/// What is the same for all routes.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteRules {
+    /// When upstreams are set aside.
+    pub health: HealthRules,
+    /// Bytes of an answer above which it is not kept.
+    pub cache_entry: usize,
 }
 
 /// Everything that serves requests.
@@ -154,6 +169,7 @@ pub struct Gateway {
     memory: read::BodyMemory,
     refusals: Rate,
     objects: objects::Objects,
+    health: Arc<Health>,
     draining: Arc<AtomicBool>,
 }
 
@@ -196,6 +212,7 @@ impl Gateway {
             memory: read::BodyMemory::new(settings.body_memory),
             refusals: Rate::new(Duration::from_secs(60)),
             objects: objects::Objects::new(ports.objects.clone()),
+            health: Arc::new(Health::new(settings.routes.health)),
             draining: Arc::default(),
             ports,
             settings,
@@ -205,6 +222,11 @@ impl Gateway {
     /// What has to be counted of a key at a moment.
     fn rules_of(&self, key: &Key, at: UnixMillis) -> Rules {
         Rules::of(key, self.settings.budget_mode, &self.settings.billing_zone, at)
+    }
+
+    /// Which upstreams are set aside, for whoever counts them.
+    pub fn health(&self) -> Arc<Health> {
+        Arc::clone(&self.health)
     }
 
     pub fn in_flight(&self) -> InFlight {
