@@ -22,6 +22,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pingora::http::RequestHeader;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A request that is ready to be admitted.
@@ -142,7 +143,7 @@ pub(super) async fn compose(
     };
     let Written { endpoint, query, request, around, dropped, embeddings, grounding, held } = composed;
     let setting = settings.first().map(Arc::clone).ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
-    let head = head(headers, query, embeddings.is_some() || matches!(around, Some(Around::Translated(_))))
+    let head = head(headers, &query, embeddings.is_some() || matches!(around, Some(Around::Translated(_))))
         .ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
     Ok(Composed {
         provider: provider.clone(),
@@ -163,7 +164,7 @@ pub(super) async fn compose(
 
 struct Written {
     endpoint: Endpoint,
-    query: &'static str,
+    query: Cow<'static, str>,
     request: Bytes,
     around: Option<Around>,
     dropped: Vec<String>,
@@ -174,7 +175,7 @@ struct Written {
 
 impl Written {
     /// The client's own form.
-    fn same(endpoint: Endpoint, query: &'static str, request: Bytes) -> Self {
+    fn same(endpoint: Endpoint, query: Cow<'static, str>, request: Bytes) -> Self {
         Self {
             endpoint,
             query,
@@ -313,7 +314,7 @@ fn as_it_is(provider: &Handle, surface: &Surface, model: &str, body: &Bytes) -> 
         provider.chat(Format::OpenAiChat, model, false).is_some_and(|route| route.format == Format::OpenAiChat)
     });
     let endpoint = endpoint.ok_or_else(|| unfit(surface))?;
-    Ok(Written::same(endpoint, "", renamed(body, model)?))
+    Ok(Written::same(endpoint, Cow::Borrowed(""), renamed(body, model)?))
 }
 
 /// How vectors are asked for where that is not OpenAI's form.
@@ -348,7 +349,7 @@ fn embeddings(
     let errors = provider.chat(Format::OpenAiChat, &target.model, false).map_or(Format::OpenAiChat, |c| c.format);
     Ok(Written {
         endpoint: endpoint.ok_or_else(|| misconfigured(&Misconfigured::Missing("modelId")))?,
-        query: "",
+        query: Cow::Borrowed(""),
         request: written.whole,
         around: None,
         dropped: written.dropped,
