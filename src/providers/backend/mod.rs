@@ -18,6 +18,9 @@ pub use kinds::names;
 /// Answers out of a knowledge base.
 pub const KNOWLEDGE_BASE: &str = "bedrock-knowledge-base";
 
+/// Answers through a route, which is named by its path.
+pub const ROUTE: &str = "route";
+
 /// Whether a model of this kind can be called with this config.
 ///
 /// # Errors
