@@ -121,6 +121,7 @@ macro_rules! conformance {
             percentiles_are_continuous_over_the_same_events,
             a_report_of_nothing_is_empty,
             report_filters_are_those_of_events,
+            a_request_counts_once_however_many_tries_it_took,
             top_keys_are_spend_plus_new_keys,
             top_keys_follow_their_filters_order_and_page,
         );
