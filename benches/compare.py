@@ -1,11 +1,11 @@
 """Compares Tollgate (all checks on) with bare Pingora, nginx and no proxy at all, and prints one table of ratios.
 
 `unified` is the unified API in front of the same upstream, `translated` the same client in front of an upstream of
-another form. Everything runs on this machine over loopback: a load generator with one thread, the local upstream with one thread,
+another form, `routed` a route with two steps of which the first answers, `cached` one that keeps its answers. Everything runs on this machine over loopback: a load generator with one thread, the local upstream with one thread,
 and one proxy at a time under load. The proxies take turns within each round, so that slow drift of the machine hits
 all alike; each number is the median of the rounds. CPU time is read from /proc for the proxy's processes only.
 
-Usage: compare.py [--rounds N] [--seconds S] [--targets direct,nginx,bare,tollgate,unified,translated] [--json FILE] [--no-build]
+Usage: compare.py [--rounds N] [--seconds S] [--targets direct,nginx,bare,tollgate,unified,translated,routed,cached] [--json FILE] [--no-build]
 Exit status: 0 measured, 1 something failed (an answer was wrong, a program did not start).
 """
 
@@ -255,14 +255,33 @@ class Machine:
         wait_port(port, process, "nginx")
         return Target("nginx", port, process, stream_port)
 
-    def same_gateway(self, name, model):
+    def same_gateway(self, name, model, admitted=True):
         """Another way through the gateway that runs already: the unified API."""
         if self.gateway is None:
             raise Failed(f"{name} is measured through tollgate: name that before it")
         target = Target(name, self.gateway.port, self.gateway.process)
         target.key, target.model = GATEWAY_KEY, model
+        if admitted:
+            self.admit(target)
+        return target
+
+    def by_route(self, name, cache):
+        """A route of the gateway that runs already."""
+        target = self.same_gateway(name, None, admitted=False)
+        target.path = f"/api/routes/{name}"
+        put(f"{self.admin}/routes", {
+            "name": name, "path": f"/{name}", "keyIds": [self.key_id],
+            "steps": [{"provider": "openai", "model": model} for model in ("gpt-4o-mini", "gpt-4o")],
+            "cacheConfig": {"enabled": cache},
+        }, method="POST")
         self.admit(target)
         return target
+
+    def routed(self):
+        return self.by_route("routed", False)
+
+    def cached(self):
+        return self.by_route("cached", True)
 
     def unified(self):
         return self.same_gateway("unified", "openai/gpt-4o-mini")
@@ -294,11 +313,12 @@ class Machine:
             for provider in ("openai", "anthropic")
         ]
         # Every rule is present and none refuses: the work is done, the answer is yes.
-        put(f"{admin}/key-management/keys", {
+        self.admin = admin
+        self.key_id = put(f"{admin}/key-management/keys", {
             "name": "bench", "key": GATEWAY_KEY, "settingIds": settings, "tags": ["bench"],
             "rateLimitOverTime": 1_000_000_000, "rateLimitUnit": "d",
             "costLimitInUsd": 1_000_000, "costLimitInUsdOverTime": 1_000_000, "costLimitInUsdUnit": "mo",
-        })
+        })["keyId"]
         target = Target("tollgate", port, process)
         target.path = "/api/providers/openai/v1/chat/completions"
         target.key = GATEWAY_KEY
@@ -353,15 +373,15 @@ class Machine:
         }
 
 
-def put(url, value):
+def put(url, value, method="PUT"):
     request = urllib.request.Request(
-        url, data=json.dumps(value).encode(), method="PUT", headers={"content-type": "application/json"}
+        url, data=json.dumps(value).encode(), method=method, headers={"content-type": "application/json"}
     )
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
-        raise Failed(f"PUT {url}: {error.code} {error.read().decode(errors='replace')}") from error
+        raise Failed(f"{method} {url}: {error.code} {error.read().decode(errors='replace')}") from error
 
 
 def nginx_program():
@@ -425,6 +445,8 @@ RATIOS = [
     ("tollgate", "bare"),
     ("unified", "bare"),
     ("translated", "bare"),
+    ("routed", "bare"),
+    ("cached", "bare"),
 ]
 
 
@@ -464,7 +486,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one measurement")
-    parser.add_argument("--targets", default="direct,nginx,bare,tollgate,unified,translated")
+    parser.add_argument("--targets", default="direct,nginx,bare,tollgate,unified,translated,routed,cached")
     parser.add_argument("--only", action="append", default=[], help="part of a scenario's name; may be repeated")
     parser.add_argument("--json", help="also write every measurement to this file")
     parser.add_argument("--no-build", action="store_true", help="take the programs as they are in target/release")
@@ -472,7 +494,7 @@ def main():
     names = args.targets.split(",")
     scenarios = [one for one in SCENARIOS if not args.only or any(part in one.name for part in args.only)]
     known = {"direct": Machine.direct, "nginx": Machine.nginx, "bare": Machine.bare, "tollgate": Machine.tollgate}
-    known.update(unified=Machine.unified, translated=Machine.translated)
+    known.update(unified=Machine.unified, translated=Machine.translated, routed=Machine.routed, cached=Machine.cached)
     if not scenarios or args.rounds < 1 or not all(name in known for name in names):
         parser.error("nothing to measure")
     if "nginx" in names:

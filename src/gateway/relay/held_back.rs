@@ -36,8 +36,10 @@ impl Relay<'_> {
             match opened {
                 Some(Opened::Failed) => return Err(Failure::Truncated),
                 Some(_) => return Ok(output),
-                // What ends without a word has not answered.
-                None if done || progress != Progress::More => return Err(Failure::Truncated),
+                None if done || progress != Progress::More => {
+                    // What ends without a word has not answered.
+                    return if opening.end() == Opened::Output { Ok(output) } else { Err(Failure::Truncated) };
+                }
                 None => {}
             }
         }

@@ -163,14 +163,15 @@ impl Request {
         }
         let read = provider.read(&endpoint, &head.headers, &request);
         let call = read.map_err(|bad| GatewayError::BadRequest { message: bad.message, param: bad.param })?;
-        let mut call = provider.with_setting(&call, &setting).into_owned();
+        // The step says which model it is, whatever path or body call it.
+        let mut call = match &row {
+            Some(_) => provider.with_setting(&call, &setting).into_owned(),
+            None => call.of_step(&step.model, &setting),
+        };
         if let Some(user) = embeddings.as_ref().and_then(|asked| asked.user.as_deref()) {
             call.user = user.into();
         }
         let health = health(resolved).ok_or(GatewayError::NoSetting)?;
-        if row.is_none() {
-            call = call.of_step(&step.model, &setting);
-        }
         // A row that stands for a route has a price of its own only when it says so.
         let row = self.row.as_ref().filter(|row| row.row.is_priced()).cloned().or(row);
         let planned = Planned { key: Arc::clone(&self.key), setting, provider, endpoint, call, row };
