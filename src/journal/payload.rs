@@ -1,7 +1,7 @@
 //! How the fields of an event lie in a record: no names, no text for numbers, because each request writes two of them.
 //!
 //! ```text
-//! 1        version of this layout; in version 1 the last line is missing
+//! 1        version of this layout; version 2 has no last line, version 1 not the last two
 //! 16       id
 //! 8        created_at, little endian
 //! 1        which of key_id (1) and setting_id (2) follow, 16 bytes each
@@ -11,22 +11,26 @@
 //! number   which texts of usage (1..16) and of metadata (32), request (64), response (128) there are, then these
 //! number   objects made, each as id, kind and charged_as (empty = none); objects charged, each as id
 //! 1        whether (1) a quota rule follows, as two numbers: quota and month (both zigzag)
+//! 16       route, then numbers: step, how many tries; each as step, provider, model, status, failure, latency_ms
 //! ```
 //! A number is LEB128, a text its length as a number and then UTF-8. The checksum of the record has been looked at
 //! before any of this is read; what cannot be read all the same is set aside, never guessed. Former versions are read,
-//! because a journal outlives the build that wrote it.
+//! because a journal outlives the build that wrote it. An event that no route served is written in version 2: builds that
+//! know no routes read it too.
 
 use crate::domain::{
-    Event, EventFlag, EventId, KeyId, MadeObject, Money, ObjectChanges, QuotaRule, SettingId, UnixMillis, Usage,
-    UsageSource,
+    Event, EventFlag, EventId, KeyId, MadeObject, Money, ObjectChanges, QuotaRule, RouteId, Routed, SettingId, Try,
+    UnixMillis, Usage, UsageSource,
 };
 use serde_json::value::RawValue;
 use std::str;
 use uuid::Uuid;
 
-const VERSION: u8 = 2;
 /// The first version with a quota rule.
 const WITH_QUOTA: u8 = 2;
+/// The first version with a route, which every event of it has.
+const WITH_ROUTE: u8 = 3;
+const NEWEST: u8 = WITH_ROUTE;
 const FLAGS: [EventFlag; 6] = [
     EventFlag::Estimated,
     EventFlag::Aborted,
@@ -52,7 +56,7 @@ pub(super) struct Head {
 
 /// Appends the payload to `out`.
 pub(super) fn write(event: &Event, out: &mut Vec<u8>) {
-    out.push(VERSION);
+    out.push(if event.route.is_some() { WITH_ROUTE } else { WITH_QUOTA });
     out.extend_from_slice(event.id.as_bytes());
     out.extend_from_slice(&event.created_at.0.to_le_bytes());
     out.push(u8::from(event.key_id.is_some()) | u8::from(event.setting_id.is_some()) << 1);
@@ -110,6 +114,23 @@ pub(super) fn write(event: &Event, out: &mut Vec<u8>) {
         number(out, zigzag(rule.quota.units()));
         number(out, zigzag(rule.month.0));
     }
+    if let Some(routed) = event.route.as_deref() {
+        write_route(routed, out);
+    }
+}
+
+fn write_route(routed: &Routed, out: &mut Vec<u8>) {
+    out.extend_from_slice(routed.route.as_bytes());
+    number(out, routed.step.into());
+    number(out, routed.tries.len() as u64);
+    for failed in &routed.tries {
+        number(out, failed.step.into());
+        text(out, &failed.provider);
+        text(out, &failed.model);
+        number(out, failed.status.into());
+        text(out, &failed.failure);
+        number(out, failed.latency_ms);
+    }
 }
 
 fn write_usage(usage: &Usage, out: &mut Vec<u8>) {
@@ -161,7 +182,7 @@ pub(super) fn read(payload: &[u8]) -> Result<Event, Unreadable> {
     let ids = fields.byte()?;
     let key_id = if ids & 1 == 0 { None } else { Some(KeyId::from_uuid(fields.uuid()?)) };
     let setting_id = if ids & 2 == 0 { None } else { Some(SettingId::from_uuid(fields.uuid()?)) };
-    let status = u16::try_from(fields.number()?).map_err(|_| Unreadable)?;
+    let status = fields.small()?;
     let latency_ms = fields.number()?;
     let cost = Money::from_units(unzigzag(fields.number()?));
     let flags = flags_of(fields.number()?);
@@ -183,6 +204,7 @@ pub(super) fn read(payload: &[u8]) -> Result<Event, Unreadable> {
     let charged = (0..fields.number()?).map(|_| fields.text()).collect::<Result<_, _>>()?;
     let objects = ObjectChanges { made, charged };
     let quota = if version >= WITH_QUOTA { fields.quota()? } else { None };
+    let route = if version >= WITH_ROUTE { Some(Box::new(fields.route()?)) } else { None };
     if !fields.0.is_empty() {
         return Err(Unreadable);
     }
@@ -210,7 +232,7 @@ pub(super) fn read(payload: &[u8]) -> Result<Event, Unreadable> {
         response,
         objects: (!objects.is_empty()).then(|| Box::new(objects)),
         quota,
-        route: None,
+        route,
     })
 }
 
@@ -221,7 +243,7 @@ impl<'a> Fields<'a> {
     /// With the version of the layout.
     fn head(&mut self) -> Result<(u8, Head), Unreadable> {
         let version = self.byte()?;
-        if !(1..=VERSION).contains(&version) {
+        if !(1..=NEWEST).contains(&version) {
             return Err(Unreadable);
         }
         let id = EventId::from_uuid(self.uuid()?);
@@ -258,6 +280,23 @@ impl<'a> Fields<'a> {
         }
     }
 
+    fn route(&mut self) -> Result<Routed, Unreadable> {
+        let (route, step) = (RouteId::from_uuid(self.uuid()?), self.small()?);
+        let tries = (0..self.number()?).map(|_| self.failed_try()).collect::<Result<_, _>>()?;
+        Ok(Routed { route, step, tries })
+    }
+
+    fn failed_try(&mut self) -> Result<Try, Unreadable> {
+        Ok(Try {
+            step: self.small()?,
+            provider: self.text()?,
+            model: self.text()?,
+            status: self.small()?,
+            failure: self.text()?,
+            latency_ms: self.number()?,
+        })
+    }
+
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {
         let (array, rest) = self.0.split_first_chunk::<N>().ok_or(Unreadable)?;
         self.0 = rest;
@@ -279,6 +318,9 @@ impl<'a> Fields<'a> {
             }
         }
         Err(Unreadable)
+    }
+    fn small(&mut self) -> Result<u16, Unreadable> {
+        u16::try_from(self.number()?).map_err(|_| Unreadable)
     }
     fn text(&mut self) -> Result<Box<str>, Unreadable> {
         let length = usize::try_from(self.number()?).map_err(|_| Unreadable)?;

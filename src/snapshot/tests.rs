@@ -192,3 +192,85 @@ fn a_setting_of_two_keys_is_nobodys_own() {
     check(uses(2, &[shared]), false);
     check(Change::KeyGone { id: key(1, 1).id, digest: digest(1) }, true);
 }
+
+mod routes {
+    use super::*;
+    use crate::domain::{RequestFormat, RetryStrategy, Route, RouteCache, RouteId};
+
+    fn id(n: u8) -> RouteId {
+        RouteId::from_uuid(Uuid::from_u128(n.into()))
+    }
+
+    fn put(n: u8, path: &str) -> Change {
+        Change::Route(Box::new(Route {
+            id: id(n),
+            revision: 1,
+            name: "".into(),
+            path: path.into(),
+            created_at: UnixMillis(0),
+            updated_at: UnixMillis(0),
+            key_ids: Vec::new(),
+            steps: Vec::new(),
+            cache: RouteCache::default(),
+            retry_strategy: RetryStrategy::Unset,
+            request_format: RequestFormat::Chat,
+        }))
+    }
+
+    fn after(before: &Snapshot, news: Vec<Change>) -> Snapshot {
+        before.apply(changes(before.position() + 1, news))
+    }
+
+    /// Every path of `paths`, with the route that answers there.
+    fn at<const N: usize>(snapshot: &Snapshot, paths: [&str; N]) -> [Option<RouteId>; N] {
+        paths.map(|path| snapshot.routes().at(path).map(|route| route.id))
+    }
+
+    #[test]
+    fn a_route_is_found_by_its_very_path_and_by_id() {
+        let snapshot = after(&Snapshot::default(), vec![put(1, "/a"), put(2, "/a/b")]);
+        let paths = ["/a", "/a/b", "/A", "/a/", "a", "/a/b/c", ""];
+        assert_eq!(at(&snapshot, paths), [Some(id(1)), Some(id(2)), None, None, None, None, None]);
+        assert_eq!(snapshot.routes().get(id(2)).map(|route| &*route.path), Some("/a/b"));
+        assert!(snapshot.routes().get(id(3)).is_none());
+        assert_eq!(snapshot.routes().iter().count(), 2);
+    }
+
+    #[test]
+    fn a_route_that_moves_leaves_its_path() {
+        let first = after(&Snapshot::default(), vec![put(1, "/a")]);
+        let second = after(&first, vec![put(1, "/b")]);
+        assert_eq!(at(&second, ["/a", "/b"]), [None, Some(id(1))]);
+        assert_eq!(at(&first, ["/a", "/b"]), [Some(id(1)), None], "an older picture does not see it");
+        assert!(!Arc::ptr_eq(&first.routes, &second.routes));
+        assert!(Arc::ptr_eq(&second.routes, &after(&second, vec![super::put(1, 1)]).routes), "a key changes no route");
+    }
+
+    #[test]
+    fn paths_go_from_route_to_route_in_any_order_that_is_told() {
+        let first = after(&Snapshot::default(), vec![put(1, "/a"), put(2, "/b")]);
+        // They changed places by way of a third path; the feed tells the last state of each, in either order.
+        for swap in [vec![put(1, "/b"), put(2, "/a")], vec![put(2, "/a"), put(1, "/b")]] {
+            let swapped = after(&first, swap);
+            assert_eq!(at(&swapped, ["/a", "/b"]), [Some(id(2)), Some(id(1))]);
+            assert_eq!(swapped.routes().iter().count(), 2);
+        }
+        // The path's new route is told before the old one moved or went.
+        let moved = after(&first, vec![put(3, "/a"), put(1, "/c")]);
+        assert_eq!(at(&moved, ["/a", "/b", "/c"]), [Some(id(3)), Some(id(2)), Some(id(1))]);
+        let gone = after(&first, vec![put(3, "/a"), Change::RouteGone(id(1))]);
+        assert_eq!(at(&gone, ["/a", "/b"]), [Some(id(3)), Some(id(2))]);
+        assert!(gone.routes().get(id(1)).is_none());
+    }
+
+    #[test]
+    fn a_deleted_route_is_gone_with_its_path() {
+        let first = after(&Snapshot::default(), vec![put(1, "/a"), put(2, "/b")]);
+        let second = after(&first, vec![Change::RouteGone(id(1)), Change::RouteGone(id(9))]);
+        assert_eq!(at(&second, ["/a", "/b"]), [None, Some(id(2))]);
+        assert!(second.routes().get(id(1)).is_none());
+        assert_eq!((second.routes().iter().count(), first.routes().iter().count()), (1, 2));
+        let again = after(&second, vec![put(1, "/a")]);
+        assert_eq!(at(&again, ["/a"]), [Some(id(1))]);
+    }
+}

@@ -451,7 +451,7 @@ pub trait ObjectStore: Send + Sync {
 /// Everything a store is.
 #[async_trait]
 pub trait Store:
-    KeyStore + SettingStore + CustomProviderStore + ModelStore + EventStore + ObjectStore + ChangeFeed
+    KeyStore + SettingStore + CustomProviderStore + ModelStore + RouteStore + EventStore + ObjectStore + ChangeFeed
 {
     /// Answers a trivial query; for readiness.
     async fn ping(&self) -> Result<()>;

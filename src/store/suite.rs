@@ -8,6 +8,7 @@ pub(crate) mod members;
 pub(crate) mod models;
 pub(crate) mod objects;
 pub(crate) mod reports;
+pub(crate) mod routes;
 pub(crate) mod samples;
 
 /// Makes a test of every function of the suite.
@@ -72,6 +73,16 @@ macro_rules! conformance {
             a_used_store_is_not_seeded,
             racing_starts_seed_once,
         );
+        crate::store::suite::conformance!(@each $open, routes,
+            a_route_comes_back_as_it_was_stored,
+            texts_of_routes_are_taken_literally,
+            routes_have_paths_of_their_own,
+            a_route_update_follows_the_revision,
+            racing_updates_of_a_route_lose_nothing,
+            a_deleted_route_is_gone_and_its_path_free,
+            the_feed_tells_routes_and_their_deletion,
+            a_loader_serves_routes_at_once_and_until_they_are_deleted,
+        );
         crate::store::suite::conformance!(@each $open, accounts,
             a_cost_is_taken_from_quota_then_balance,
             an_event_is_charged_once_however_often_it_is_written,
@@ -110,6 +121,7 @@ macro_rules! conformance {
             percentiles_are_continuous_over_the_same_events,
             a_report_of_nothing_is_empty,
             report_filters_are_those_of_events,
+            a_request_counts_once_however_many_tries_it_took,
             top_keys_are_spend_plus_new_keys,
             top_keys_follow_their_filters_order_and_page,
         );

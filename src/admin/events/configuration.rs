@@ -1,10 +1,12 @@
 //! Events in the configuration API. The casing of the fields is that of the contract, as odd as it is.
 
+use super::attempts::{Entry, correlation};
 use super::service::{self, Asked, Found, Search};
 use crate::admin::AdminState;
+use crate::admin::fields::Invalid;
 use crate::admin::http::{BAD_END, BAD_START, EVENTS, Fault, Kind, NO_END, NO_FILTERS, NO_START, Problem, VALIDATION};
 use crate::admin::input::{Json, Params};
-use crate::domain::{Event, EventFlag};
+use crate::domain::{EventFlag, Try};
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::response::{IntoResponse, Response};
@@ -17,7 +19,7 @@ use utoipa::ToSchema;
 /// Set to `true` when the cap on events cut an answer short.
 const TRUNCATED: HeaderName = HeaderName::from_static("x-tollgate-truncated");
 
-/// One request.
+/// One request; where attempts are asked for, also one failed try of a request.
 #[derive(Serialize, ToSchema)]
 pub(super) struct EventJson {
     id: String,
@@ -30,6 +32,7 @@ pub(super) struct EventJson {
     cost_in_usd: f64,
     provider: Box<str>,
     model: Box<str>,
+    /// Of a failed try, the upstream's; 0 = it sent none.
     status: u16,
     prompt_token_count: u64,
     completion_token_count: u64,
@@ -46,9 +49,10 @@ pub(super) struct EventJson {
     action: &'static str,
     #[serde(rename = "policyId")]
     policy_id: &'static str,
+    /// Empty when no route served it.
     #[serde(rename = "routeId")]
-    route_id: &'static str,
-    /// The request's id.
+    route_id: String,
+    /// The caller's `x-request-id` or the one that was made for it; the same for a request and its failed tries.
     #[serde(rename = "correlationId")]
     correlation_id: Box<str>,
     /// Base64 of JSON.
@@ -56,6 +60,31 @@ pub(super) struct EventJson {
     /// `estimated`, `aborted`, `unpriced`, `cached`, `refused`, `recovered`.
     #[schema(value_type = Vec<String>)]
     flags: Vec<EventFlag>,
+    /// Of requests that a route served: the step that answered or was the last to fail, from 1; 0 = none.
+    #[serde(rename = "routeStep", skip_serializing_if = "Option::is_none")]
+    route_step: Option<u16>,
+    /// Of requests that a route served: what failed before, in order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tries: Option<Vec<TryJson>>,
+    /// Of a failed try alone: what went wrong.
+    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<Box<str>>,
+}
+
+/// A try of a route's step whose answer the client did not see.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TryJson {
+    /// From 1, in the order of the route.
+    step: u16,
+    provider: Box<str>,
+    model: Box<str>,
+    /// The upstream's; 0 = it sent none.
+    status: u16,
+    /// One word, such as `timeout`, `throttled` or `server_error`.
+    failure: Box<str>,
+    latency_ms: u64,
 }
 
 /// Filters; those that are given must all match.
@@ -85,6 +114,9 @@ pub(super) struct EventSearch {
     limit: Option<i64>,
     offset: Option<i64>,
     return_count: Option<bool>,
+    /// Failed tries of routes are listed too, each before its request. Filters, `limit`, `offset` and `count` stay those
+    /// of requests.
+    attempts: Option<bool>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -103,6 +135,7 @@ pub(super) struct EventPage {
         ("userId" = Option<String>, Query),
         ("start" = Option<i64>, Query, description = "Seconds, inclusive"),
         ("end" = Option<i64>, Query, description = "Seconds, inclusive"),
+        ("attempts" = Option<bool>, Query, description = "Failed tries of routes are listed too, each before its request; cost and tokens are 0"),
     ),
     responses((status = 200, body = [EventJson]), (status = 400, body = Problem), (status = 401, body = Problem))
 )]
@@ -120,10 +153,11 @@ pub(super) async fn list(State(state): State<AdminState>, params: Params) -> Res
     if !key_ids.is_empty() && end.is_none() {
         return Err(Fault::of(&NO_END, "keyIds needs end"));
     }
-    let search = Search { custom_ids, user_ids, key_ids, start, end, ..Search::default() };
+    let attempts = flag(&params, "attempts")?;
+    let search = Search { custom_ids, user_ids, key_ids, start, end, attempts, ..Search::default() };
     let found = service::find(&state, search).await.map_err(|error| Fault::store(&EVENTS, &error))?;
     let truncated = found.truncated;
-    Ok(marked(truncated, axum::Json(shown(found.page.rows)).into_response()))
+    Ok(marked(truncated, axum::Json(shown(found.entries)).into_response()))
 }
 
 /// Events that match all given filters, a page of them.
@@ -136,9 +170,9 @@ pub(super) async fn search(
     Json(wanted): Json<EventSearch>,
 ) -> Result<Response, Fault> {
     let search = service::check(wanted.into()).map_err(|invalid| Fault::invalid(&VALIDATION, &invalid))?;
-    let Found { page, truncated } =
+    let Found { entries, count, truncated } =
         service::find(&state, search).await.map_err(|error| Fault::store(&EVENTS, &error))?;
-    let answer = EventPage { events: shown(page.rows), count: page.count };
+    let answer = EventPage { events: shown(entries), count };
     Ok(marked(truncated, axum::Json(answer).into_response()))
 }
 
@@ -147,8 +181,17 @@ fn time(params: &Params, name: &str, kind: &'static Kind) -> Result<Option<i64>,
     text.parse().map(Some).map_err(|_| Fault::of(kind, format!("{name} must be an integer of 64 bits")))
 }
 
-fn shown(events: Vec<Event>) -> Vec<EventJson> {
-    events.into_iter().map(EventJson::from).collect()
+/// Absent = no.
+fn flag(params: &Params, name: &str) -> Result<bool, Fault> {
+    match params.first(name) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Fault::invalid(&VALIDATION, &Invalid::one(name, "must be true or false"))),
+    }
+}
+
+fn shown(entries: Vec<Entry>) -> Vec<EventJson> {
+    entries.into_iter().map(EventJson::from).collect()
 }
 
 fn marked(truncated: bool, mut response: Response) -> Response {
@@ -171,6 +214,7 @@ impl From<EventSearch> for Asked {
             tags: wanted.tags.unwrap_or_default(),
             policy_ids: wanted.policy_ids.unwrap_or_default(),
             actions: wanted.actions.unwrap_or_default(),
+            attempts: wanted.attempts.unwrap_or(false),
             ..Search::default()
         };
         Self {
@@ -187,8 +231,17 @@ impl From<EventSearch> for Asked {
     }
 }
 
-impl From<Event> for EventJson {
-    fn from(event: Event) -> Self {
+impl From<Try> for TryJson {
+    fn from(failed: Try) -> Self {
+        let Try { step, provider, model, status, failure, latency_ms } = failed;
+        Self { step, provider, model, status, failure, latency_ms }
+    }
+}
+
+impl From<Entry> for EventJson {
+    fn from(Entry { event, failure }: Entry) -> Self {
+        let correlation_id = correlation(&event);
+        let routed = event.route.map(|routed| *routed);
         Self {
             id: event.id.to_string(),
             created_at: event.created_at.seconds(),
@@ -209,10 +262,13 @@ impl From<Event> for EventJson {
             user_id: event.user_id,
             action: "",
             policy_id: "",
-            route_id: "",
-            correlation_id: event.request_id,
+            route_id: routed.as_ref().map(|routed| routed.route.to_string()).unwrap_or_default(),
+            correlation_id,
             metadata: base64_of(event.metadata.as_deref()),
             flags: event.flags,
+            route_step: routed.as_ref().map(|routed| routed.step),
+            tries: routed.map(|routed| routed.tries.into_iter().map(TryJson::from).collect()),
+            failure,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Events: one for each request, as the ledger has them.
 
+mod attempts;
 mod configuration;
 mod service;
 

@@ -1,9 +1,9 @@
 //! Finding events. No answer holds more than the configured cap. No HTTP, no JSON.
 
+use super::attempts::{self, Entry};
 use crate::admin::AdminState;
 use crate::admin::fields::{Invalid, representable, wanted_keys};
-use crate::domain::Event;
-use crate::store::{EventFilter, EventOrder, Page, Paging, StoreError};
+use crate::store::{EventFilter, EventOrder, Paging, StoreError};
 
 /// Verdicts of policies that events can be filtered by.
 const ACTIONS: [&str; 4] = ["warned", "allowed", "blocked", "redacted"];
@@ -23,12 +23,17 @@ pub(super) struct Search {
     pub(super) end: Option<i64>,
     pub(super) status: Option<u16>,
     pub(super) order: EventOrder,
+    /// Of requests, with or without their failed tries.
     pub(super) paging: Paging,
+    /// Failed tries are entries of their own.
+    pub(super) attempts: bool,
 }
 
 /// What was found, and whether the cap cut it short.
 pub(super) struct Found {
-    pub(super) page: Page<Event>,
+    pub(super) entries: Vec<Entry>,
+    /// Requests that match without paging; 0 unless asked for.
+    pub(super) count: u64,
     pub(super) truncated: bool,
 }
 
@@ -36,7 +41,7 @@ pub(super) async fn find(state: &AdminState, search: Search) -> Result<Found, St
     // LIMIT: no event carries a policy or its verdict yet, so filters by them match nothing.
     let by_policy = !search.policy_ids.is_empty() || !search.actions.is_empty();
     let Some(key_ids) = wanted_keys(&search.key_ids).filter(|_| !by_policy) else {
-        return Ok(Found { page: Page { rows: Vec::new(), count: 0 }, truncated: false });
+        return Ok(Found { entries: Vec::new(), count: 0, truncated: false });
     };
     let cap = state.events_limit;
     let asked = search.paging.limit;
@@ -55,12 +60,17 @@ pub(super) async fn find(state: &AdminState, search: Search) -> Result<Found, St
         paging: Paging { limit, ..search.paging },
     };
     let mut page = state.store.list_events(&filter).await?;
-    let cap = usize::try_from(cap).unwrap_or(usize::MAX);
+    let cap = usize::try_from(cap).ok().filter(|cap| *cap > 0).unwrap_or(usize::MAX);
     let truncated = capped && page.rows.len() > cap;
     if truncated {
         page.rows.truncate(cap);
     }
-    Ok(Found { page, truncated })
+    let (entries, cut) = if search.attempts {
+        attempts::spread(page.rows, cap)
+    } else {
+        (page.rows.into_iter().map(attempts::alone).collect(), false)
+    };
+    Ok(Found { entries, count: page.count, truncated: truncated || cut })
 }
 
 /// A search by body: `end` is exclusive there.

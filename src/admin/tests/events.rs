@@ -1,9 +1,10 @@
 //! Events.
 
 use super::support::*;
-use crate::domain::{EventFlag, KeyId, Money};
+use crate::domain::{Event, EventFlag, EventId, KeyId, Money, RouteId, Routed, Try};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 const PATH: &str = "/api/events";
 const V2: &str = "/api/v2/events";
@@ -203,4 +204,127 @@ async fn c117_ids_and_tags_are_literal() {
     assert_eq!(desk.listed("customId=a%2Cb%25%27%20OR%201%3D1%20%7B%7D").await, [odd]);
     assert_eq!(desk.listed("customId=a").await, Vec::<String>::new());
     assert_eq!(desk.searched(json!({"tags": [odd], "customIds": [odd]})).await.0, [odd]);
+}
+
+/// Answered by the second step, after two failures of the first.
+fn routed(custom_id: &str, at: i64) -> Event {
+    let failed = |status, failure: &str, latency_ms| Try {
+        step: 1,
+        provider: "azure".into(),
+        model: "gpt-4o-mini".into(),
+        status,
+        failure: failure.into(),
+        latency_ms,
+    };
+    let mut one = event(somebody(), at);
+    one.custom_id = custom_id.into();
+    one.tags = vec!["ci".into()];
+    one.user_id = "ann".into();
+    one.path = "/api/routes/chat".into();
+    one.flags = vec![EventFlag::Estimated];
+    one.metadata = raw("[1]");
+    one.request = raw(r#"{"a":1}"#);
+    one.response = raw(r#"{"b":2}"#);
+    one.route = Some(Box::new(Routed {
+        route: RouteId::from_uuid(uuid::Uuid::from_u128(7)),
+        step: 2,
+        tries: vec![failed(0, "timeout", 30), failed(503, "server_error", 40)],
+    }));
+    one
+}
+
+#[tokio::test]
+async fn an_event_of_a_route_tells_how_it_came_about() {
+    let desk = Desk::open();
+    let one = routed("x", NOW);
+    desk.book(one.clone());
+    let answer = desk.get(&format!("{PATH}?customId=x")).await;
+    let shown = &answer.json()[0];
+    assert_eq!(shown["routeId"], "00000000-0000-0000-0000-000000000007");
+    assert_eq!((&shown["correlationId"], &shown["routeStep"]), (&json!("req-1"), &json!(2)));
+    let failed = |status: u16, failure: &str, latency: u64| {
+        json!({"step": 1, "provider": "azure", "model": "gpt-4o-mini", "status": status, "failure": failure,
+            "latencyMs": latency})
+    };
+    assert_eq!(shown["tries"], json!([failed(0, "timeout", 30), failed(503, "server_error", 40)]));
+    let order = ["\"id\"", "\"routeId\"", "\"flags\"", "\"routeStep\"", "\"tries\""];
+    let places: Vec<_> = order.iter().map(|name| answer.text.find(name).unwrap()).collect();
+    assert!(places.is_sorted() && answer.text.ends_with("}]}]"), "{}", answer.text);
+    assert_eq!(shown.as_object().unwrap().len(), 23 + 2, "no failure of its own");
+
+    // A route's event is never without a correlation; what it answered at once has no failed tries.
+    let mut bare = routed("y", NOW);
+    bare.request_id = "".into();
+    bare.route.as_mut().unwrap().tries.clear();
+    desk.book(bare.clone());
+    let shown = &desk.get(&format!("{PATH}?customId=y")).await.good()[0];
+    assert_eq!((&shown["correlationId"], &shown["tries"]), (&json!(bare.id.to_string()), &json!([])));
+    let mut other = event(somebody(), NOW);
+    (other.request_id, other.custom_id) = ("".into(), "z".into());
+    desk.book(other);
+    assert_eq!(desk.get(&format!("{PATH}?customId=z")).await.good()[0]["correlationId"], "");
+}
+
+#[tokio::test]
+async fn c150_failed_tries_are_events_that_share_the_correlation_when_asked_for() {
+    let desk = Desk::open();
+    let one = routed("x", NOW);
+    desk.book(one.clone());
+    desk.book(event(one.key_id.unwrap(), NOW + 1));
+    let path = format!("{PATH}?keyIds={}&start={NOW}&end={}", one.key_id.unwrap(), NOW + 10);
+    for query in ["", "&attempts=false", "&attempts="] {
+        assert_eq!(desk.get(&format!("{path}{query}")).await.good().as_array().unwrap().len(), 2, "{query}");
+    }
+    let plain = desk.get(&path).await.good();
+    let spread = desk.get(&format!("{path}&attempts=true")).await.good();
+    let [first, second, whole, other] = &spread.as_array().unwrap()[..] else { panic!("{spread}") };
+    assert_eq!((whole, other), (&plain[0], &plain[1]), "requests are shown as without");
+    for (shown, status, failure, latency) in [(first, 0, "timeout", 30), (second, 503, "server_error", 40)] {
+        let want = json!({
+            "id": shown["id"], "created_at": NOW, "tags": ["ci"], "key_id": one.key_id.unwrap().to_string(),
+            "cost_in_usd": 0.0, "provider": "azure", "model": "gpt-4o-mini", "status": status,
+            "prompt_token_count": 0, "completion_token_count": 0, "latency_in_ms": latency,
+            "path": "/api/routes/chat", "method": "POST", "custom_id": "x", "request": "e30=", "response": "e30=",
+            "userId": "ann", "action": "", "policyId": "", "routeId": whole["routeId"], "correlationId": "req-1",
+            "metadata": "WzFd", "flags": [], "routeStep": 1, "tries": [], "failure": failure,
+        });
+        assert_eq!(*shown, want);
+    }
+    let ids: BTreeSet<_> = [first, second, whole, other].map(|e| e["id"].as_str().unwrap()).into();
+    assert!(ids.len() == 4 && ids.iter().all(|id| EventId::parse(id).is_some()), "{ids:?}");
+    assert_eq!(desk.get(&format!("{path}&attempts=true")).await.good(), spread, "the same ids each time");
+    desk.get(&format!("{path}&attempts=1")).await.problem(400, "/errors/validation", PATH);
+
+    // Without the caller's id they share that of the request.
+    let mut bare = routed("y", NOW);
+    bare.request_id = "".into();
+    desk.book(bare.clone());
+    let spread = desk.get(&format!("{PATH}?customId=y&attempts=true")).await.good();
+    let shared: Vec<_> = spread.as_array().unwrap().iter().map(|e| e["correlationId"].as_str().unwrap()).collect();
+    assert_eq!(shared, [&bare.id.to_string(); 3]);
+}
+
+#[tokio::test]
+async fn failed_tries_follow_the_page_of_their_requests() {
+    let desk = Desk::with(&[], 5);
+    for (custom_id, at) in [("a", NOW), ("b", NOW + 1), ("c", NOW + 2)] {
+        desk.book(routed(custom_id, at));
+    }
+    let page = |fields: Value| {
+        let mut body = json!({"attempts": true, "returnCount": true, "dateOrder": "desc"});
+        merge(&mut body, fields);
+        desk.searched(body)
+    };
+    assert_eq!(page(json!({"limit": 1, "offset": 1})).await, (["b"; 3].map(String::from).into(), 3));
+    // Filters are those of requests: no try with that status is found.
+    assert_eq!(page(json!({"status": 503})).await, (vec![], 0));
+    // The cap is one of entries, and no request is torn.
+    assert_eq!(page(json!({})).await, (["c"; 3].map(String::from).into(), 3));
+    let answer = desk.get(&format!("{PATH}?userId=ann&attempts=true")).await;
+    assert_eq!(
+        (ids(&answer.json()), &answer.headers["x-tollgate-truncated"]),
+        (vec!["a".into(); 3], &"true".parse().unwrap())
+    );
+    let answer = desk.get(&format!("{PATH}?customId=a&attempts=true")).await;
+    assert!(!answer.headers.contains_key("x-tollgate-truncated"));
 }

@@ -14,6 +14,7 @@ pub(super) struct FakeStore {
     pub(super) keys: Mutex<Vec<Key>>,
     pub(super) settings: Mutex<Vec<Setting>>,
     pub(super) custom: Mutex<Vec<CustomProvider>>,
+    pub(super) routes: Mutex<Vec<Route>>,
     pub(super) events: Mutex<Vec<Event>>,
     /// Every call fails as an engine would.
     pub(super) broken: AtomicBool,
@@ -240,6 +241,51 @@ impl CustomProviderStore for FakeStore {
     async fn list_custom_providers(&self) -> Result<Vec<CustomProvider>> {
         self.up()?;
         Ok(self.custom.lock().clone())
+    }
+}
+
+#[async_trait]
+impl RouteStore for FakeStore {
+    async fn insert_route(&self, route: &Route) -> Result<()> {
+        self.up()?;
+        let mut rows = self.routes.lock();
+        if rows.iter().any(|row| row.path == route.path) {
+            return Err(StoreError::DuplicateName);
+        }
+        rows.push(Route { revision: 1, ..route.clone() });
+        Ok(())
+    }
+    async fn update_route(&self, route: &Route) -> Result<()> {
+        self.up()?;
+        let mut rows = self.routes.lock();
+        let taken = rows.iter().any(|row| row.path == route.path && row.id != route.id);
+        let row = rows.iter_mut().find(|row| row.id == route.id).ok_or(StoreError::NotFound)?;
+        if self.contested() {
+            row.revision += 1;
+        }
+        if row.revision != route.revision {
+            return Err(StoreError::Conflict);
+        }
+        if taken {
+            return Err(StoreError::DuplicateName);
+        }
+        *row = Route { revision: route.revision + 1, created_at: row.created_at, ..route.clone() };
+        Ok(())
+    }
+    async fn delete_route(&self, id: RouteId) -> Result<()> {
+        self.up()?;
+        let mut rows = self.routes.lock();
+        let before = rows.len();
+        rows.retain(|row| row.id != id);
+        if rows.len() == before { Err(StoreError::NotFound) } else { Ok(()) }
+    }
+    async fn route(&self, id: RouteId) -> Result<Option<Route>> {
+        self.up()?;
+        Ok(self.routes.lock().iter().find(|row| row.id == id).cloned())
+    }
+    async fn list_routes(&self) -> Result<Vec<Route>> {
+        self.up()?;
+        Ok(self.routes.lock().clone())
     }
 }
 

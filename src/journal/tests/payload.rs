@@ -1,8 +1,8 @@
 //! Every field of every event comes back as it was, and no bytes make the reader panic.
 
 use crate::domain::{
-    Event, EventFlag, EventId, KeyId, MadeObject, Money, ObjectChanges, QuotaRule, SettingId, UnixMillis, Usage,
-    UsageSource,
+    Event, EventFlag, EventId, KeyId, MadeObject, Money, ObjectChanges, QuotaRule, RouteId, Routed, SettingId, Try,
+    UnixMillis, Usage, UsageSource,
 };
 use crate::journal::payload::{read, read_head, write};
 use proptest::prelude::*;
@@ -53,14 +53,29 @@ fn all_counts() -> Vec<String> {
     fields.filter(|(_, value)| value.trim() == "0").map(|(name, _)| name.trim().to_owned()).collect()
 }
 
+fn routes() -> impl Strategy<Value = Option<Box<Routed>>> {
+    let one = (any::<u16>(), words::<3>(), any::<u16>(), any::<u64>()).prop_map(|(step, texts, status, latency_ms)| {
+        let [provider, model, failure] = texts;
+        Try { step, provider, model, status, failure, latency_ms }
+    });
+    let route = (any::<u128>(), any::<u16>(), prop::collection::vec(one, 0..4));
+    prop::option::of(
+        route.prop_map(|(id, step, tries)| {
+            Box::new(Routed { route: RouteId::from_uuid(Uuid::from_u128(id)), step, tries })
+        }),
+    )
+}
+
 fn events() -> impl Strategy<Value = Event> {
     let ids = (any::<u128>(), prop::option::of(any::<u128>()), prop::option::of(any::<u128>()));
     let numbers = (any::<i64>(), any::<u16>(), any::<u64>(), any::<i64>(), 0..64_u8);
     let tags = prop::collection::vec(".{0,8}", 0..4);
     let made = prop::option::of(words::<3>());
     let quota = prop::option::of((any::<i64>(), any::<i64>()));
-    (ids, numbers, tags, words::<8>(), usages(), [raw(), raw(), raw()], (made, quota)).prop_map(
-        |((id, key, setting), (at, status, latency_ms, cost, flags), tags, texts, usage, bodies, (made, quota))| {
+    let rest = (made, quota, routes());
+    (ids, numbers, tags, words::<8>(), usages(), [raw(), raw(), raw()], rest).prop_map(
+        |((id, key, setting), (at, status, latency_ms, cost, flags), tags, texts, usage, bodies, rest)| {
+            let (made, quota, route) = rest;
             let [provider, model, method, path, custom_id, user_id, request_id, upstream_request_id] = texts;
             let [metadata, request, response] = bodies;
             let all = ["estimated", "aborted", "unpriced", "cached", "refused", "recovered"];
@@ -96,7 +111,7 @@ fn events() -> impl Strategy<Value = Event> {
                 }),
                 quota: quota
                     .map(|(quota, month)| QuotaRule { quota: Money::from_units(quota), month: UnixMillis(month) }),
-                route: None,
+                route,
             }
         },
     )
@@ -123,7 +138,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_without_a_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..400), version in 1..3u8) {
+    fn any_bytes_are_read_without_a_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..400), version in 1..4u8) {
         if let Some(first) = bytes.first_mut() {
             *first = version;
         }
@@ -134,7 +149,7 @@ proptest! {
 
 #[test]
 fn another_version_is_not_guessed_at() {
-    for version in [0, 3, 255] {
+    for version in [0, 4, 255] {
         let mut payload = FORMER.to_vec();
         assert!(read(&payload).is_ok() && read_head(&payload).is_ok());
         payload[0] = version;
@@ -169,10 +184,42 @@ fn an_event_of_the_former_version_is_read_whole() {
     assert_eq!((&*event.path, &*event.request_id, event.usage.in_text), ("/x", "r", 5));
     assert_eq!(event.objects.as_ref().unwrap().charged, [Box::<str>::from("o")]);
     assert_eq!(event.quota, None);
-    // It is nothing but the new version without its last line.
+    assert_eq!(event.route, None);
+    // It is nothing but the next version without its last line.
     let mut payload = Vec::new();
     write(&event, &mut payload);
     assert_eq!((payload[0], payload.pop()), (2, Some(0)));
     assert_eq!(payload[1..], FORMER[1..]);
     assert!(read(&[FORMER, &[0]].concat()).is_err(), "nothing follows in the former version");
+}
+
+#[test]
+fn only_an_event_of_a_route_is_written_in_the_version_that_knows_routes() {
+    let written = |event: &Event| {
+        let mut payload = Vec::new();
+        write(event, &mut payload);
+        payload
+    };
+    let mut event = read(FORMER).unwrap();
+    let second = written(&event);
+    let fallen = Try {
+        step: 1,
+        provider: "p".into(),
+        model: "m".into(),
+        status: 503,
+        failure: "server_error".into(),
+        latency_ms: 7,
+    };
+    let routed = Routed { route: RouteId::from_uuid(Uuid::from_bytes([9; 16])), step: 2, tries: vec![fallen] };
+    event.route = Some(Box::new(routed));
+    let third = written(&event);
+    assert_eq!((second[0], third[0]), (2, 3));
+    // A route is nothing but the last line.
+    let mut route = vec![9; 16];
+    route.extend([2, 1, 1, 1, b'p', 1, b'm', 0xF7, 0x03, 12]);
+    route.extend(b"server_error\x07");
+    assert_eq!(third[1..], [&second[1..], &route].concat());
+    let mut without = second;
+    without[0] = 3;
+    assert!(read(&without).is_err(), "this version has a route");
 }

@@ -3,10 +3,13 @@
 //! A secret that was replaced is a row of its own, so that each of them is told to whoever still knows it, however many
 //! came after, and whoever had the same one since. It stands before the row of its key: a key that took an old secret
 //! back is told last.
+//!
+//! A kind that this version does not know is a later version's, which shares the file during an upgrade: it is passed
+//! over, and what is known is told all the same.
 
 use super::row::Columns;
-use super::{Result, SqliteStore, custom_providers, groups, keys, models, settings};
-use crate::domain::{CustomProviderId, GroupId, KeyDigest, KeyId, ModelId, SettingId};
+use super::{Result, SqliteStore, custom_providers, groups, keys, models, routes, settings};
+use crate::domain::{CustomProviderId, GroupId, KeyDigest, KeyId, ModelId, RouteId, SettingId};
 use crate::store::seal::Sealer;
 use crate::store::{Change, ChangeFeed, Changes};
 use async_trait::async_trait;
@@ -26,9 +29,13 @@ pub(super) enum Kind {
     CustomProvider,
     Model,
     Group,
+    Route,
 }
 
 impl Kind {
+    const ALL: [Self; 7] =
+        [Self::Key, Self::OldDigest, Self::Setting, Self::CustomProvider, Self::Model, Self::Group, Self::Route];
+
     const fn name(self) -> &'static str {
         match self {
             Self::Key => "key",
@@ -37,12 +44,11 @@ impl Kind {
             Self::CustomProvider => "custom_provider",
             Self::Model => "model",
             Self::Group => "group",
+            Self::Route => "route",
         }
     }
     fn parse(name: &str) -> Option<Self> {
-        [Self::Key, Self::OldDigest, Self::Setting, Self::CustomProvider, Self::Model, Self::Group]
-            .into_iter()
-            .find(|k| k.name() == name)
+        Self::ALL.into_iter().find(|k| k.name() == name)
     }
 }
 
@@ -90,13 +96,15 @@ impl ChangeFeed for SqliteStore {
     async fn changes_since(&self, position: i64) -> Result<Changes> {
         let sealer = Arc::clone(&self.sealer);
         self.lookup(move |tx| {
-            // Keys come with their change, not by a query each: a start reads them all.
+            // Keys come with their change, not by a query each: a start reads them all. The plus keeps to the order of
+            // positions, whatever an index of kinds may promise.
             let sql = format!(
                 "SELECT position, kind, row_id, gone, {} FROM changes \
                  LEFT JOIN keys ON keys.id = changes.row_id AND changes.kind = '{}' \
-                 WHERE position > ? ORDER BY position LIMIT ?",
+                 WHERE position > ? AND +kind IN ({}) ORDER BY position LIMIT ?",
                 keys::COLUMNS,
-                Kind::Key.name()
+                Kind::Key.name(),
+                Kind::ALL.map(|kind| format!("'{}'", kind.name())).join(", ")
             );
             let mut statement = tx.prepare_cached(&sql)?;
             let mut rows = statement.query([position, PAGE])?;
@@ -147,6 +155,11 @@ fn read(tx: &Transaction<'_>, sealer: &Sealer, kind: Kind, mut columns: Columns<
             let id = GroupId(i64::from_be_bytes(columns.take()?));
             let found = groups::find(tx, id)?;
             Some(found.map_or(Change::GroupGone(id), |group| Change::Group(Box::new(group))))
+        }
+        Kind::Route => {
+            let id = RouteId::from_uuid(columns.uuid()?);
+            let found = routes::find(tx, id)?;
+            Some(found.map_or(Change::RouteGone(id), |route| Change::Route(Box::new(route))))
         }
     })
 }

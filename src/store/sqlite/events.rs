@@ -13,13 +13,13 @@ use std::collections::HashMap;
 
 /// Written and read in this order.
 const COLUMNS: &str = "id, created_at, key_id, cost, latency_ms, status, provider, model, custom_id, user_id, tags, \
-    flags, setting_id, method, path, usage, request_id, upstream_request_id, metadata";
+    flags, setting_id, method, path, usage, request_id, upstream_request_id, metadata, route";
 
 /// Writes what is new, adds it to the spend of its key and takes it from the account; how many were new.
 pub(super) fn insert(tx: &Transaction<'_>, events: &[Event]) -> Result<usize> {
     let sql = format!(
         "INSERT INTO events ({COLUMNS}, prompt_tokens, completion_tokens) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
     );
     let mut statement = tx.prepare_cached(&sql)?;
     let mut spent: HashMap<KeyId, Money> = HashMap::new();
@@ -47,6 +47,7 @@ pub(super) fn insert(tx: &Transaction<'_>, events: &[Event]) -> Result<usize> {
             or_null(&event.request_id),
             or_null(&event.upstream_request_id),
             event.metadata.as_deref().map(RawValue::get),
+            event.route.as_deref().map(json_text).transpose()?,
             stored(event.usage.prompt_tokens()),
             stored(event.usage.completion_tokens()),
         ])?;
@@ -173,11 +174,11 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
         request_id: columns.text_or_null()?,
         upstream_request_id: columns.text_or_null()?,
         metadata: columns.json_or_null()?,
+        route: columns.json_or_null()?,
         request: columns.json_or_null()?,
         response: columns.json_or_null()?,
         objects: None,
         quota: None,
-        route: None,
     })
 }
 

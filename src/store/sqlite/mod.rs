@@ -1,7 +1,8 @@
 //! The embedded store: one SQLite file in WAL mode, one writer, a few readers.
 //!
 //! A file per aggregate holds its SQL: `keys` (lists in `key_list`), `accounts`, `settings`, `custom_providers`, `models`,
-//! `groups`, `grants`, `changes`, `events`, `objects`, `report`, `retention`, `spend`. Rows are read by position through `row::Columns`; filters become bound parameters in `filter::Conditions`, never text.
+//! `groups`, `grants`, `routes`, `changes`, `events`, `objects`, `report`, `retention`, `spend`. Rows are read by position
+//! through `row::Columns`; filters become bound parameters in `filter::Conditions`, never text.
 
 mod accounts;
 mod changes;
@@ -17,6 +18,7 @@ mod models;
 mod objects;
 mod report;
 mod retention;
+mod routes;
 mod row;
 mod schema;
 mod settings;

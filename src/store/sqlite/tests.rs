@@ -377,3 +377,33 @@ fn a_former_version_goes_on_with_a_file_that_knows_models() {
     insert(4);
     assert_eq!(numbers(), "1=01 3=03 4=04");
 }
+
+#[tokio::test]
+async fn changes_that_only_a_later_version_knows_are_passed_over() {
+    let (store, folder) = open();
+    store.insert_key(&samples::key(1, |_| {})).await.unwrap();
+    let outside = Connection::open(folder.path().join("store.db")).unwrap();
+    let later = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 10001) \
+                 INSERT INTO changes (kind, row_id, gone) SELECT 'of_a_later_version', CAST(n AS BLOB), NULL FROM n";
+    // More than a page of them: what follows is told all the same.
+    assert_eq!(outside.execute(later, []).unwrap(), 10_001);
+    store.insert_key(&samples::key(2, |_| {})).await.unwrap();
+    let loader = crate::store::loader::Loader::new(Arc::clone(&store) as _);
+    loader.refresh().await.unwrap();
+    assert_eq!(loader.current().keys(), 2);
+    assert_eq!(store.changes_since(0).await.unwrap().changes.len(), 2);
+}
+
+#[tokio::test]
+async fn an_event_of_a_former_version_came_by_no_route() {
+    let (store, folder) = open();
+    let outside = Connection::open(folder.path().join("store.db")).unwrap();
+    // As versions write that know no routes.
+    let former = "INSERT INTO events (id, created_at, key_id, cost, latency_ms, status, provider, model, custom_id, \
+        user_id, tags, flags, setting_id, method, path, usage, request_id, upstream_request_id, metadata, \
+        prompt_tokens, completion_tokens) \
+        VALUES (?, 0, NULL, 0, 7, 200, 'p', 'm', NULL, NULL, NULL, NULL, NULL, 'POST', '/', NULL, 'r', NULL, '{}', 0, 0)";
+    outside.execute(former, [[7u8; 16]]).unwrap();
+    let rows = store.list_events(&EventFilter::default()).await.unwrap().rows;
+    assert_eq!((rows.len(), &rows[0].route, rows[0].latency_ms), (1, &None, 7));
+}

@@ -1,7 +1,8 @@
 //! Promises about events: each once, filters, and sums that agree with them.
 
+use super::routes::route_id;
 use super::samples::{ODD_TEXTS, event, event_id, key, key_id, seconds};
-use crate::domain::{Event, EventFlag, EventId, KeyId, Money, UnixMillis, Usage, UsageSource};
+use crate::domain::{Event, EventFlag, EventId, KeyId, Money, Routed, Try, UnixMillis, Usage, UsageSource};
 use crate::store::{EventFilter, EventOrder, KeySpend, Paging, SharedStore};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -65,6 +66,16 @@ pub(crate) async fn an_event_comes_back_as_it_was_stored(store: SharedStore) {
         e.metadata = json(r#"{"a":[1,2.50,"x"]}"#);
         e.request = json(r#"{"model":"gpt-4","b":1e3}"#);
         e.response = json(r#"{"data":"AAEC"}"#);
+        let fallen = |step, status, failure: &str| Try {
+            step,
+            provider: "azure".into(),
+            model: "it's, a \"model\"\n".into(),
+            status,
+            failure: failure.into(),
+            latency_ms: u64::MAX,
+        };
+        let tries = vec![fallen(1, 0, "timeout"), fallen(1, 529, "server_error")];
+        e.route = Some(Box::new(Routed { route: route_id(1), step: u16::MAX, tries }));
     });
     let bare = event(2, seconds(T + 1), |e| {
         e.key_id = None;
@@ -76,7 +87,10 @@ pub(crate) async fn an_event_comes_back_as_it_was_stored(store: SharedStore) {
         e.model = "".into();
         e.status = 404;
     });
-    let half = event(3, seconds(T + 2), |e| e.response = json("[]"));
+    let half = event(3, seconds(T + 2), |e| {
+        e.response = json("[]");
+        e.route = Some(Box::new(Routed { route: route_id(2), step: 0, tries: Vec::new() }));
+    });
     let all = [rich, bare, half];
     assert_eq!(store.insert_events(&all).await.unwrap(), 3);
     let found = store.list_events(&EventFilter::default()).await.unwrap();

@@ -1,7 +1,8 @@
 //! Promises about reports and the list of top keys.
 
+use super::routes::route_id;
 use super::samples::{event, key, key_id, plain_key, seconds};
-use crate::domain::{Event, Money, UnixMillis};
+use crate::domain::{Event, Money, Routed, Try, UnixMillis};
 use crate::store::{GroupBy, KeySpend, Order, Paging, ReportFilter, ReportPoint, SharedStore, TopKeysFilter};
 
 const T: i64 = 1_700_000_000;
@@ -189,4 +190,19 @@ pub(crate) async fn top_keys_follow_their_filters_order_and_page(store: SharedSt
     ] {
         assert_eq!(store.top_keys(&filter).await.unwrap(), expect, "{filter:?}");
     }
+}
+
+pub(crate) async fn a_request_counts_once_however_many_tries_it_took(store: SharedStore) {
+    let failed =
+        Try { step: 1, provider: "p".into(), model: "m".into(), status: 500, failure: "x".into(), latency_ms: 1000 };
+    let by_route =
+        |tries| event(1, seconds(T + 1), |e| e.route = Some(Routed { route: route_id(1), step: 2, tries }.into()));
+    let group_by = GroupBy { model: true, ..GroupBy::default() };
+    let filter = || ReportFilter { group_by, ..range(T, T + 10, 10) };
+    store.insert_events(&[by_route(vec![failed.clone(), failed])]).await.unwrap();
+    let [point] = &points(&store, filter()).await[..] else { panic!("one model answered") };
+    let plain = event(1, seconds(T + 1), |_| {});
+    assert_eq!((point.requests, point.successes, point.latency_ms), (1, 1, plain.latency_ms));
+    assert_eq!((point.cost, &*point.model), (plain.cost, &*plain.model));
+    assert_eq!(store.admissions_since(key_id(1), UnixMillis(0)).await.unwrap(), 1);
 }

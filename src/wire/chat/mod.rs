@@ -10,6 +10,8 @@
 //! | `converse` (Bedrock) | read, write | read, write | read, write |
 //! | `ollama`, `gemini`, `knowledge` (bases of Bedrock) | write | read | read |
 //!
+//! [`Opening`] tells when a client's stream has its first output.
+//!
 //! A new API is a codec and a line in each table of this file. What is asked for and cannot be said in the other form
 //! is dropped and named ([`Written::dropped`]) or refused, as the [`Target`] says.
 
@@ -24,6 +26,7 @@ mod media;
 mod members;
 mod ollama;
 mod openai;
+mod opening;
 mod parsed;
 mod request;
 mod responses;
@@ -42,6 +45,7 @@ pub use answer_tool::AnswerTool;
 pub use anthropic::anthropic_error;
 pub use converse::aws_error;
 pub use openai::openai_error;
+pub use opening::{OPENING_LIMIT, Opened, Opening};
 pub use request::{
     CacheMark, Citation, Effort, Message, OutputFormat, Part, Reasoning, Request, Role, Source, Text, Tool, ToolCall,
     ToolChoice,

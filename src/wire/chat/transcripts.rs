@@ -162,6 +162,12 @@ pub(super) fn assert_written(events: Vec<Event>, transcript: &str) {
     assert_eq!(said(client.format(), &written(events, &client)), said(client.format(), &client.body()));
 }
 
+/// Every stream of server-sent events that a transcript has, of both sides, with its form.
+pub(super) fn event_streams() -> Vec<(Format, Vec<u8>)> {
+    let both = ALL.iter().flat_map(|transcript| <[_; 2]>::from(sides(transcript)));
+    both.map(|side| (side.format(), side.body())).filter(|(format, _)| *format != Format::Converse).collect()
+}
+
 macro_rules! transcripts {
     ($($name:ident: $text:ident = $file:literal,)*) => {
         $(pub(super) const $text: &str = include_str!($file);)*

@@ -1,0 +1,157 @@
+//! Routes: a row each, with its steps as JSON.
+
+use super::changes::{self, Kind};
+use super::row::{Columns, json_text};
+use super::{Result, SqliteStore, StoreError};
+use crate::domain::{RequestFormat, RetryStrategy, Route, RouteId, UnixMillis};
+use crate::store::RouteStore;
+use async_trait::async_trait;
+use rusqlite::{OptionalExtension, Row, Transaction, named_params, params};
+
+/// In the order in which [`read`] takes them.
+const COLUMNS: &str = "id, revision, name, path, created_at, updated_at, key_ids, steps, cache, retry_strategy, \
+    request_format";
+
+#[async_trait]
+impl RouteStore for SqliteStore {
+    async fn insert_route(&self, route: &Route) -> Result<()> {
+        let route = route.clone();
+        self.write(move |tx| insert(tx, &route)).await
+    }
+
+    async fn update_route(&self, route: &Route) -> Result<()> {
+        let route = route.clone();
+        self.write(move |tx| update(tx, &route)).await
+    }
+
+    async fn delete_route(&self, id: RouteId) -> Result<()> {
+        self.write(move |tx| {
+            if tx.prepare_cached("DELETE FROM routes WHERE id = ?")?.execute([id.as_bytes()])? == 0 {
+                return Err(StoreError::NotFound);
+            }
+            changes::note(tx, Kind::Route, id.as_bytes())
+        })
+        .await
+    }
+
+    async fn route(&self, id: RouteId) -> Result<Option<Route>> {
+        self.lookup(move |tx| find(tx, id)).await
+    }
+
+    async fn list_routes(&self) -> Result<Vec<Route>> {
+        self.lookup(|tx| {
+            let sql = format!("SELECT {COLUMNS} FROM routes ORDER BY created_at, seq");
+            let mut statement = tx.prepare_cached(&sql)?;
+            let rows = statement.query_map([], read)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+}
+
+fn insert(tx: &Transaction<'_>, route: &Route) -> Result<()> {
+    let inserted = tx
+        .prepare_cached(
+            "INSERT INTO routes (id, revision, name, path, created_at, updated_at, key_ids, steps, cache, \
+             retry_strategy, request_format) VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            route.id.as_bytes(),
+            route.name,
+            route.path,
+            route.created_at.0,
+            route.updated_at.0,
+            json_text(&route.key_ids)?,
+            json_text(&route.steps)?,
+            json_text(&route.cache)?,
+            strategy_name(route.retry_strategy),
+            format_name(route.request_format),
+        ])?;
+    if inserted == 0 {
+        let known = find(tx, route.id)?.is_some();
+        return Err(if known { StoreError::Conflict } else { StoreError::DuplicateName });
+    }
+    changes::note(tx, Kind::Route, route.id.as_bytes())
+}
+
+fn update(tx: &Transaction<'_>, route: &Route) -> Result<()> {
+    check_update(tx, route)?;
+    tx.prepare_cached(
+        "UPDATE routes SET revision = revision + 1, name = :name, path = :path, updated_at = :updated_at, \
+         key_ids = :key_ids, steps = :steps, cache = :cache, retry_strategy = :retry_strategy, \
+         request_format = :request_format WHERE id = :id",
+    )?
+    .execute(named_params! {
+        ":id": route.id.as_bytes(),
+        ":name": route.name,
+        ":path": route.path,
+        ":updated_at": route.updated_at.0,
+        ":key_ids": json_text(&route.key_ids)?,
+        ":steps": json_text(&route.steps)?,
+        ":cache": json_text(&route.cache)?,
+        ":retry_strategy": strategy_name(route.retry_strategy),
+        ":request_format": format_name(route.request_format),
+    })?;
+    changes::note(tx, Kind::Route, route.id.as_bytes())
+}
+
+/// Whether it is the row that was read, and its path nobody else's. Holds until the end of the transaction, which is the
+/// only one that writes.
+fn check_update(tx: &Transaction<'_>, route: &Route) -> Result<()> {
+    let stored: Option<i64> = tx
+        .prepare_cached("SELECT revision FROM routes WHERE id = ?")?
+        .query_row([route.id.as_bytes()], |row| row.get(0))
+        .optional()?;
+    if stored.ok_or(StoreError::NotFound)? != route.revision {
+        return Err(StoreError::Conflict);
+    }
+    let taken = tx
+        .prepare_cached("SELECT 1 FROM routes WHERE path = ? AND id <> ?")?
+        .exists(params![route.path, route.id.as_bytes()])?;
+    if taken { Err(StoreError::DuplicateName) } else { Ok(()) }
+}
+
+pub(super) fn find(tx: &Transaction<'_>, id: RouteId) -> Result<Option<Route>> {
+    let sql = format!("SELECT {COLUMNS} FROM routes WHERE id = ?");
+    Ok(tx.prepare_cached(&sql)?.query_row([id.as_bytes()], read).optional()?)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Route> {
+    let mut columns = Columns::new(row);
+    Ok(Route {
+        id: RouteId::from_uuid(columns.uuid()?),
+        revision: columns.take()?,
+        name: columns.take()?,
+        path: columns.take()?,
+        created_at: UnixMillis(columns.take()?),
+        updated_at: UnixMillis(columns.take()?),
+        key_ids: columns.json()?,
+        steps: columns.json()?,
+        cache: columns.json()?,
+        retry_strategy: columns.named_or_null("retry strategy", strategy_named)?.unwrap_or_default(),
+        request_format: columns.named("request format", format_named)?,
+    })
+}
+
+const fn strategy_name(strategy: RetryStrategy) -> Option<&'static str> {
+    match strategy {
+        RetryStrategy::Unset => None,
+        RetryStrategy::Constant => Some("constant"),
+        RetryStrategy::Exponential => Some("exponential"),
+    }
+}
+
+fn strategy_named(name: &str) -> Option<RetryStrategy> {
+    [RetryStrategy::Constant, RetryStrategy::Exponential].into_iter().find(|s| strategy_name(*s) == Some(name))
+}
+
+const fn format_name(format: RequestFormat) -> &'static str {
+    match format {
+        RequestFormat::Chat => "chat",
+        RequestFormat::Embeddings => "embeddings",
+    }
+}
+
+fn format_named(name: &str) -> Option<RequestFormat> {
+    [RequestFormat::Chat, RequestFormat::Embeddings].into_iter().find(|f| format_name(*f) == name)
+}
