@@ -181,7 +181,10 @@ impl House {
         }
         let known = models.entry(model.to_owned()).or_default();
         known.asked = known.asked.saturating_add(1);
-        known.taught.clone()
+        let taught = known.taught.clone();
+        drop(models);
+        self.changed.notify_waiters();
+        taught
     }
 
     pub fn asked(&self, model: &str) -> u64 {
