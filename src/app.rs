@@ -98,6 +98,7 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
     let readiness = Arc::new(Ready { store: store.clone(), journal: journal.clone() });
     let request_log = open_request_log(config)?;
     let ports = Ports {
+        cache: Arc::new(crate::gateway::NoCache),
         snapshot: loader.cell(),
         counters: counters.clone(),
         journal: journal.clone(),
@@ -391,6 +392,14 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
         Some((provider.name().to_owned(), url.as_str().to_owned()))
     });
     GatewaySettings {
+        routes: crate::gateway::RouteRules {
+            health: crate::routing::HealthRules {
+                failures: 5,
+                pause: Duration::from_secs(30),
+                longest_pause: Duration::from_secs(300),
+            },
+            cache_entry: 1 << 20,
+        },
         request_timeout: proxy.request_timeout,
         max_request_timeout: proxy.max_request_timeout,
         idle_timeout: proxy.idle_timeout,

@@ -53,6 +53,13 @@ pub struct Model {
     pub updated_at: UnixMillis,
 }
 
+impl Model {
+    /// It says what its tokens cost.
+    pub fn is_priced(&self) -> bool {
+        self.price_in != Money::ZERO || self.price_out != Money::ZERO
+    }
+}
+
 /// A named set of models. A key belongs to one at most.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Group {

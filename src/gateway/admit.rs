@@ -1,18 +1,19 @@
 //! From a known caller and a read body to an admitted request: path, setting, model, price, limits, journal.
 
 use super::Gateway;
-use super::arrival::Arrival;
+use super::arrival::{self, Arrival};
 use super::refuse::GatewayError;
 use super::settle::{self, Terms};
 use crate::auth::paths;
-use crate::domain::{BudgetMode, Key, Money, Setting, SettingId, UnixMillis, UsageSource};
+use crate::domain::{BudgetMode, Event, Key, Money, Routed, Setting, SettingId, UnixMillis, UsageSource};
 use crate::ledger::Booking;
-use crate::limits::{Ask, RateState, Refusal, Rules, Verdict};
+use crate::limits::{Ask, CountersUnavailable, RateState, Refusal, Rules, Verdict};
 use crate::metering::{Price, Pricing};
 use crate::providers::backend::CachedRates;
 use crate::providers::{self, Billing, Call, Endpoint, Handle, Provider};
 use crate::snapshot::{ServedModel, Snapshot};
 use bytes::Bytes;
+use http::HeaderMap;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +67,14 @@ pub(super) struct Admitted {
 pub(super) struct Wishes {
     pub(super) custom_id: Box<str>,
     pub(super) metadata: Option<Box<RawValue>>,
+    /// Of a request to a route.
+    pub(super) route: Option<Box<Routed>>,
+}
+
+impl Wishes {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        Self { custom_id: arrival::custom_id(headers), metadata: arrival::metadata(headers), route: None }
+    }
 }
 
 /// The key's own verdict, before anything is read.
@@ -123,30 +132,80 @@ pub(super) fn choose_setting(
     permitted.get(index).map(|s| Arc::clone(s)).ok_or(GatewayError::ModelNotAllowed)
 }
 
-/// Takes from every limit of the key in one step, then makes the promise of one event.
+/// One way in which a request may be served. Limits must cover any that may come to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bid<'a> {
+    pub(super) planned: &'a Planned,
+    pub(super) price: Option<&'a Price>,
+    pub(super) body: &'a Bytes,
+}
+
+impl Bid<'_> {
+    /// Its cost is not known, or not all of it.
+    fn is_unpriced(&self, g: &Gateway, arrival: &Arrival) -> bool {
+        let billing = self.planned.billing();
+        billing == Billing::Unpriced
+            || (billing == Billing::Usage && !(self.price.is_some() && all_priced(g, self.planned, arrival)))
+    }
+
+    /// # Errors
+    /// A budget cannot bear what has no price or no bound.
+    pub(super) fn fits(&self, g: &Gateway, rules: &Rules, arrival: &Arrival) -> Result<(), GatewayError> {
+        self.is_billable(g, rules, arrival)?;
+        first_hold(self, rules).map(drop)
+    }
+
+    fn is_billable(&self, g: &Gateway, rules: &Rules, arrival: &Arrival) -> Result<(), GatewayError> {
+        if !rules.has_budget() {
+            return Ok(());
+        }
+        // Work that is billed later is not bounded now: only a budget that looks backwards can let it in.
+        let unbounded = self.planned.billing() == Billing::Later && rules.mode != BudgetMode::Observe;
+        if (unbounded || self.is_unpriced(g, arrival)) && !g.settings.allow_unpriced {
+            return Err(GatewayError::NotPriced);
+        }
+        Ok(())
+    }
+}
+
+/// Takes from every limit of the key in one step, then makes the promise of one event. `others`: in which ways it may be
+/// served instead; each fits the key's limits.
 pub(super) async fn admit(
     g: &Gateway,
     planned: Planned,
+    others: &[Bid<'_>],
     wishes: Wishes,
     body: &Bytes,
     arrival: &Arrival,
 ) -> Result<Admitted, GatewayError> {
     let rules = g.rules_of(&planned.key, arrival.now);
     let price = price_of(g, &planned, arrival);
-    let billing = planned.billing();
-    let unpriced = billing == Billing::Unpriced
-        || (billing == Billing::Usage && !(price.is_some() && all_priced(g, &planned, arrival)));
-    // Work that is billed later is not bounded now: only a budget that looks backwards can let it in.
-    let unbounded = billing == Billing::Later && rules.mode != BudgetMode::Observe;
-    if (unpriced || unbounded) && rules.has_budget() && !g.settings.allow_unpriced {
-        return Err(GatewayError::NotPriced);
-    }
-    let taken =
-        if rules.is_empty() { None } else { Some(take(g, &planned, rules, price.as_ref(), body, arrival).await?) };
+    let first = Bid { planned: &planned, price: price.as_ref(), body };
+    first.is_billable(g, &rules, arrival)?;
+    let unpriced = first.is_unpriced(g, arrival);
+    let taken = if rules.is_empty() { None } else { Some(take(g, first, others, rules, arrival).await?) };
     let terms = Terms { price: price.as_ref(), unpriced, quota: rules.quota };
     let event = settle::opening(&planned, wishes, terms, body.len(), arrival);
+    let (booking, rate) = promise(g, event, taken)?;
+    Ok(Admitted { planned, booking, price, rate })
+}
+
+/// As [`admit`], for an answer that is there already and costs nothing: it counts as a request. `event`: without money.
+pub(super) async fn admit_free(
+    g: &Gateway,
+    key: &Key,
+    event: Event,
+    arrival: &Arrival,
+) -> Result<(Booking, Option<RateState>), GatewayError> {
+    let rules = g.rules_of(key, arrival.now);
+    let ask = ask(g, key, rules, Money::ZERO, arrival);
+    let taken = if rules.is_empty() { None } else { Some(granted(g, key, ask, g.ports.counters.admit(&ask).await)?) };
+    promise(g, Event { quota: rules.quota, ..event }, taken)
+}
+
+fn promise(g: &Gateway, event: Event, taken: Option<Taken>) -> Result<(Booking, Option<RateState>), GatewayError> {
     match Booking::open(event, g.sink.clone()) {
-        Ok(booking) => Ok(Admitted { planned, booking, price, rate: taken.and_then(|t| t.rate) }),
+        Ok(booking) => Ok((booking, taken.and_then(|t| t.rate))),
         Err(error) => {
             tracing::error!(%error, "request refused: the journal cannot take it");
             if let Some(taken) = taken {
@@ -176,41 +235,63 @@ struct Taken {
     rate: Option<RateState>,
 }
 
-async fn take(
-    g: &Gateway,
-    planned: &Planned,
-    rules: Rules,
-    price: Option<&Price>,
-    body: &Bytes,
-    arrival: &Arrival,
-) -> Result<Taken, GatewayError> {
-    let mut ask = Ask {
-        key: planned.key.id,
+fn ask(g: &Gateway, key: &Key, rules: Rules, hold: Money, arrival: &Arrival) -> Ask {
+    Ask {
+        key: key.id,
         rules,
         event: arrival.event_id,
         now: arrival.now,
-        hold: first_hold(planned, rules, price, body)?,
+        hold,
         hold_expires: arrival.now.plus(g.settings.max_request_timeout + Duration::from_secs(60)),
-    };
-    let mut verdict = g.ports.counters.admit(&ask).await.map_err(|_| GatewayError::CountersUnavailable)?;
+    }
+}
+
+async fn take(
+    g: &Gateway,
+    first: Bid<'_>,
+    others: &[Bid<'_>],
+    rules: Rules,
+    arrival: &Arrival,
+) -> Result<Taken, GatewayError> {
+    let key = &*first.planned.key;
+    let mut hold = first_hold(&first, &rules)?;
+    for other in others {
+        hold = hold.max(first_hold(other, &rules)?);
+    }
+    let mut ask = ask(g, key, rules, hold, arrival);
+    let mut verdict = g.ports.counters.admit(&ask).await;
     // The cheap upper bound did not fit: count exactly before saying no. Only requests near a limit pay for this.
-    if let (Verdict::Refused(refusal), Some(price), BudgetMode::Reserve) = (verdict, price, rules.mode)
-        && has_room_for_less(refusal)
+    if let (Ok(Verdict::Refused(refusal)), BudgetMode::Reserve) = (&verdict, rules.mode)
+        && has_room_for_less(*refusal)
     {
-        let counted = counted_hold(planned, price, body).await;
+        let mut counted = Money::ZERO;
+        for bid in std::iter::once(&first).chain(others) {
+            if let Some(price) = bid.price {
+                counted = counted.max(counted_hold(bid.planned, price, bid.body).await);
+            }
+        }
         if counted < ask.hold {
             ask.hold = counted;
-            verdict = g.ports.counters.admit(&ask).await.map_err(|_| GatewayError::CountersUnavailable)?;
+            verdict = g.ports.counters.admit(&ask).await;
         }
     }
-    match verdict {
+    granted(g, key, ask, verdict)
+}
+
+fn granted(
+    g: &Gateway,
+    key: &Key,
+    ask: Ask,
+    verdict: Result<Verdict, CountersUnavailable>,
+) -> Result<Taken, GatewayError> {
+    match verdict.map_err(|_| GatewayError::CountersUnavailable)? {
         Verdict::Admitted { rate } => Ok(Taken { ask, rate }),
         Verdict::Refused(Refusal::Rate { state }) => Err(GatewayError::Rate { state }),
         Verdict::Refused(Refusal::WindowBudget { retry_after, rate, .. }) => {
             Err(GatewayError::WindowBudget { retry_after, rate })
         }
         Verdict::Refused(Refusal::TotalBudget { exhausted: true, .. }) => {
-            g.ports.expiry.expire(planned.key.id);
+            g.ports.expiry.expire(key.id);
             Err(GatewayError::TotalBudgetExhausted)
         }
         Verdict::Refused(Refusal::TotalBudget { exhausted: false, rate }) => {
@@ -230,7 +311,8 @@ const fn has_room_for_less(refusal: Refusal) -> bool {
 }
 
 /// What to set aside at first: an upper bound that costs nothing to compute.
-fn first_hold(planned: &Planned, rules: Rules, price: Option<&Price>, body: &[u8]) -> Result<Money, GatewayError> {
+fn first_hold(bid: &Bid<'_>, rules: &Rules) -> Result<Money, GatewayError> {
+    let Bid { planned, price, body } = *bid;
     let Some(price) = price.filter(|_| rules.has_budget()) else { return Ok(Money::ZERO) };
     let limits = price.limits();
     let worst = || planned.provider.worst_case(&planned.endpoint, &planned.call, body, &limits);

@@ -48,8 +48,18 @@ impl Arrival {
 
     /// When the request must be over: `x-request-timeout` up to the configured maximum, else the default.
     pub(super) fn deadline(&self, g: &Gateway, headers: &HeaderMap) -> Result<Instant, GatewayError> {
+        self.deadline_or(g, headers, g.settings.request_timeout)
+    }
+
+    /// As [`Self::deadline`], with another default.
+    pub(super) fn deadline_or(
+        &self,
+        g: &Gateway,
+        headers: &HeaderMap,
+        default: Duration,
+    ) -> Result<Instant, GatewayError> {
         let timeout = match headers.get(headers::REQUEST_TIMEOUT) {
-            None => g.settings.request_timeout,
+            None => default,
             Some(value) => value
                 .to_str()
                 .ok()

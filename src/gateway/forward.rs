@@ -4,8 +4,11 @@
 //! the whole exchange is then one sequence that can await the journal before the last byte, see an answer before
 //! deciding what to do with it, and costs less CPU than a wrapped session.
 
+use super::retry_after::retry_after;
 use super::upstreams::Upstream;
+use crate::domain::UnixMillis;
 use crate::providers::UploadReader;
+use crate::routing::Failure;
 use crate::telemetry::ConnectionState;
 use bytes::Bytes;
 use pingora::http::RequestHeader;
@@ -42,6 +45,11 @@ impl Answer {
     pub(super) fn status(&self) -> u16 {
         self.session.response_header().map_or(0, |head| head.status.as_u16())
     }
+
+    /// How long the upstream wants to be left alone.
+    pub(super) fn retry_after(&self, now: UnixMillis) -> Option<Duration> {
+        retry_after(&self.session.response_header()?.headers, now)
+    }
 }
 
 /// Why there is no answer. `sent`: the upstream may have worked on the request.
@@ -62,6 +70,16 @@ impl Fault {
         }
     }
 
+    pub(super) const fn failure(self) -> Failure {
+        match self {
+            Self::ClientGone { .. } => Failure::ClientGone,
+            Self::Timeout { .. } => Failure::Timeout,
+            Self::Connect => Failure::Connect,
+            Self::Broken { .. } => Failure::Broken,
+            Self::TooLarge { .. } => Failure::Refused,
+        }
+    }
+
     /// A connection that closed before any answer consumed nothing.
     pub(super) const fn may_have_consumed(self) -> bool {
         self.sent() && !matches!(self, Self::Broken { .. })
@@ -74,11 +92,19 @@ pub(super) struct Patience {
     pub(super) deadline: Instant,
     /// Longest silence of the upstream.
     pub(super) idle: Duration,
+    /// When the answer must have begun, where that is less than both.
+    pub(super) first: Option<Instant>,
 }
 
 impl Patience {
-    /// When waiting for the next sign of the upstream ends. One timer of ours in place of one per read and write.
+    /// When waiting for the first sign of the upstream ends. One timer of ours in place of one per read and write.
     pub(super) fn next(&self) -> Instant {
+        let until = self.going_on();
+        self.first.map_or(until, |first| until.min(first))
+    }
+
+    /// As [`Self::next`], for an answer that has begun.
+    pub(super) fn going_on(&self) -> Instant {
         self.deadline.min(Instant::now() + self.idle)
     }
 }

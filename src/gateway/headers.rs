@@ -152,6 +152,18 @@ pub(super) struct Stamp {
     pub(super) cost: Option<String>,
     /// What the upstream could not be asked for, with commas.
     pub(super) dropped: Option<Box<str>>,
+    /// Of a route that keeps answers.
+    pub(super) cache: Option<CacheState>,
+}
+
+/// Where an answer came from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum CacheState {
+    Miss,
+    Hit {
+        /// Since it was kept, seconds.
+        age: u64,
+    },
 }
 
 // Names made once: looking a header up by text parses the text each time.
@@ -168,6 +180,7 @@ const PROVIDER: HeaderName = HeaderName::from_static("x-tollgate-provider");
 const MODEL: HeaderName = HeaderName::from_static("x-tollgate-model");
 const COST: HeaderName = HeaderName::from_static("x-tollgate-cost-usd");
 const DROPPED: HeaderName = HeaderName::from_static("x-tollgate-dropped-params");
+const CACHE: HeaderName = HeaderName::from_static("x-cache");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
 const RATE_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
 const RATE_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
@@ -195,6 +208,14 @@ impl Stamp {
         }
         if let Some(dropped) = &self.dropped {
             put(DROPPED, dropped);
+        }
+        match self.cache {
+            None => {}
+            Some(CacheState::Miss) => drop(headers.insert(CACHE, HeaderValue::from_static("miss"))),
+            Some(CacheState::Hit { age }) => {
+                headers.insert(CACHE, HeaderValue::from_static("hit"));
+                headers.insert(http::header::AGE, age.into());
+            }
         }
         self.allowed.apply(headers);
         if let Some(rate) = &self.rate {

@@ -10,6 +10,8 @@
 //! | admit | `admit` | rules, price, limits | `Admitted`: held money, an open journal record |
 //! | forward | `ready`, `forward`, `upstreams`, `headers` | the request as the provider wants it | the answer's head |
 //! | relay | `relay`, `decode` | the answer, metered | bytes to the client |
+//! | try again | `tries` with `routing` | a try that failed | another one, or the error that the client sees |
+//! | routes | `route` | a path of the operator's own | its steps, until one answers; kept answers |
 //! | upgrade | `socket` | frames both ways | an event for every bill that is told |
 //! | settle | `settle` | usage and price | one event, before the last byte leaves |
 //! | unify | `unified` | a model's name, any form of a conversation | the same, at whoever serves it |
@@ -23,18 +25,23 @@ mod decode;
 mod expiry;
 mod face;
 mod fetch;
+mod flight;
 mod forward;
 mod headers;
 mod ids;
 mod objects;
 mod read;
 mod ready;
+mod recorder;
 mod refusal;
 mod refuse;
 mod relay;
+mod retry_after;
+mod route;
 mod settle;
 mod socket;
 mod space;
+mod tries;
 mod unified;
 mod upstreams;
 mod walk;
@@ -52,6 +59,7 @@ use crate::ledger::{Journal, Settle};
 use crate::limits::{Counters, Rules};
 use crate::metering::Pricing;
 use crate::providers::Ambient;
+use crate::routing::{Health, HealthRules, ResponseCache};
 use crate::snapshot::Snapshot;
 use crate::store::ObjectStore;
 use crate::telemetry::{Metrics, RequestLog};
@@ -81,6 +89,8 @@ pub struct Ports {
     /// The host's own credentials, for settings without any.
     pub ambient: Arc<dyn Ambient>,
     pub readiness: Arc<dyn Readiness>,
+    /// Answers of routes.
+    pub cache: Arc<dyn ResponseCache>,
     /// `None` = requests leave no line.
     pub request_log: Option<Arc<RequestLog>>,
 }
@@ -142,7 +152,19 @@ pub struct GatewaySettings {
     pub fetch: FetchRules,
     /// Parameters that an upstream has no word for are refused, not dropped.
     pub refuse_unsupported: bool,
+    pub routes: RouteRules,
 }
+
+/// How routes behave.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteRules {
+    pub health: HealthRules,
+    /// Longest answer that is kept, bytes.
+    pub cache_entry: usize,
+}
+
+/// Different requests at once that others wait for; beyond it everybody asks for itself.
+const MOST_FLIGHTS: usize = 100_000;
 
 /// Everything that serves requests.
 pub struct Gateway {
@@ -155,6 +177,10 @@ pub struct Gateway {
     refusals: Rate,
     objects: objects::Objects,
     draining: Arc<AtomicBool>,
+    /// Upstreams that fail, as routes find them.
+    health: Health,
+    /// Requests to routes that others wait for.
+    flights: Arc<flight::Flights>,
 }
 
 impl fmt::Debug for Gateway {
@@ -196,6 +222,8 @@ impl Gateway {
             memory: read::BodyMemory::new(settings.body_memory),
             refusals: Rate::new(Duration::from_secs(60)),
             objects: objects::Objects::new(ports.objects.clone()),
+            health: Health::new(settings.routes.health),
+            flights: flight::Flights::new(MOST_FLIGHTS),
             draining: Arc::default(),
             ports,
             settings,
@@ -210,4 +238,19 @@ impl Gateway {
     pub fn in_flight(&self) -> InFlight {
         InFlight { metrics: self.ports.metrics.clone(), draining: self.draining.clone() }
     }
+}
+
+#[derive(Debug)]
+pub struct NoCache;
+#[async_trait]
+impl ResponseCache for NoCache {
+    async fn get(
+        &self,
+        _: &crate::routing::CacheKey,
+        _: crate::routing::AnswerForm,
+        _: UnixMillis,
+    ) -> Option<Arc<crate::routing::CachedAnswer>> {
+        None
+    }
+    async fn put(&self, _: &crate::routing::CacheKey, _: Arc<crate::routing::CachedAnswer>) {}
 }

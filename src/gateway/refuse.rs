@@ -17,6 +17,8 @@ pub(super) enum GatewayError {
     Revoked,
     Expired,
     NoSetting,
+    /// The route is there, and not for this key.
+    NotOfRoute,
     IncompleteSetting(&'static str),
     BadTimeout,
     BadRequest {
@@ -83,6 +85,7 @@ impl GatewayError {
             | Self::Revoked
             | Self::Expired
             | Self::NoSetting
+            | Self::NotOfRoute
             | Self::IncompleteSetting(_)
             | Self::TotalBudgetExhausted => 401,
             Self::BadTimeout | Self::BadRequest { .. } => 400,
@@ -109,6 +112,7 @@ impl GatewayError {
             | Self::Revoked
             | Self::Expired
             | Self::NoSetting
+            | Self::NotOfRoute
             | Self::IncompleteSetting(_) => "gateway_auth",
             Self::BadTimeout
             | Self::BadRequest { .. }
@@ -142,6 +146,7 @@ impl GatewayError {
             Self::Revoked => "the API key is revoked".into(),
             Self::Expired => "the API key has expired".into(),
             Self::NoSetting => "the API key has no provider setting for this path".into(),
+            Self::NotOfRoute => "this route is not for this API key".into(),
             Self::IncompleteSetting(entry) => format!("the provider setting of this key has no usable {entry}"),
             Self::BadTimeout => "x-request-timeout must be a duration such as 30s or 1m30s".into(),
             Self::BadRequest { message, .. } => message.clone(),
@@ -177,7 +182,9 @@ impl GatewayError {
     pub(super) const fn reason(&self) -> Option<RefusalReason> {
         Some(match self {
             Self::NotFound | Self::UnknownObject { .. } => RefusalReason::NotFound,
-            Self::NoKey | Self::UnknownKey | Self::NoSetting | Self::IncompleteSetting(_) => RefusalReason::Auth,
+            Self::NoKey | Self::UnknownKey | Self::NoSetting | Self::NotOfRoute | Self::IncompleteSetting(_) => {
+                RefusalReason::Auth
+            }
             Self::Revoked => RefusalReason::Revoked,
             Self::Expired => RefusalReason::Expired,
             Self::BadTimeout
@@ -247,6 +254,7 @@ impl GatewayError {
             Self::Revoked
                 | Self::Expired
                 | Self::NoSetting
+                | Self::NotOfRoute
                 | Self::PathNotAllowed
                 | Self::ModelNotAllowed
                 | Self::UnknownObject { .. }

@@ -8,6 +8,7 @@ use super::decode::Decoder;
 use super::forward::{Answer, Patience};
 use super::headers::{self, Framing, Stamp, StillTrue};
 use super::objects;
+use super::recorder::Recorder;
 use super::refuse::GatewayError;
 use super::settle::{self, Booked, Outcome, ResponseLog};
 use super::unified::Around;
@@ -15,6 +16,8 @@ use crate::domain::UsageSource;
 use crate::ledger::Booking;
 use crate::metering::Price;
 use crate::providers::{Billing, Ending, Progress, Reading, ResponseMeter};
+use crate::routing::Failure;
+use crate::wire::chat::{Opened, Opening};
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -59,6 +62,21 @@ pub(super) struct Delivered {
     pub(super) first_byte: Option<Instant>,
 }
 
+/// How a relay ended.
+pub(super) enum Relayed {
+    Delivered(Delivered),
+    Withdrawn(Box<Withdrawn>),
+}
+
+/// An answer that came to nothing before the client saw any of it, where another try may do better.
+pub(super) struct Withdrawn {
+    /// Open still.
+    pub(super) booking: Booking,
+    pub(super) failure: Failure,
+    /// What it has consumed as far as it is known, for when there is no better answer.
+    pub(super) reading: Reading,
+}
+
 /// One answer on its way.
 pub(super) struct Relay<'a> {
     g: &'a Gateway,
@@ -87,6 +105,9 @@ pub(super) struct Relay<'a> {
     must_hold: Option<usize>,
     /// What a silent stream says, once its head is out.
     keep_alive: Option<Bytes>,
+    /// Nothing is out, and another try could be made.
+    spare: Option<Opening>,
+    recorder: Option<&'a mut Recorder>,
 }
 
 /// What comes next from the upstream.
@@ -95,6 +116,12 @@ enum Next {
     End,
     Broken,
     TimedOut,
+    ClientGone,
+}
+
+/// What was taken before a stream's head was sent.
+enum HeldBack {
+    Output { progress: Progress, done: bool },
     ClientGone,
 }
 
@@ -110,10 +137,15 @@ pub(super) struct Start<'a> {
     pub(super) stamp: Stamp,
     /// What is done to the answer on its way.
     pub(super) around: Option<&'a Around>,
+    /// Another try can be made as long as nothing is out: an answer that fails before is withdrawn. Tells a stream's
+    /// first output.
+    pub(super) spare: Option<Opening>,
+    /// Takes what the client gets.
+    pub(super) recorder: Option<&'a mut Recorder>,
 }
 
-pub(super) async fn relay(g: &Gateway, start: Start<'_>, answer: Answer, client: &mut Session) -> Delivered {
-    let Start { arrival, planned, price, booking, request, patience, stamp, around } = start;
+pub(super) async fn relay(g: &Gateway, start: Start<'_>, answer: Answer, client: &mut Session) -> Relayed {
+    let Start { arrival, planned, price, booking, request, patience, stamp, around, spare, recorder } = start;
     let status = answer.status();
     let Answer { session, peer } = answer;
     let none = HeaderMap::new();
@@ -157,13 +189,19 @@ pub(super) async fn relay(g: &Gateway, start: Start<'_>, answer: Answer, client:
         filtered,
         must_hold,
         keep_alive: None,
+        spare,
+        recorder,
     };
-    let delivered = if held { relay.held(stamp).await } else { relay.streamed(stamp, event_stream, Vec::new()).await };
+    let relayed = if held { relay.held(stamp).await } else { relay.streamed(stamp, event_stream, Vec::new()).await };
+    let delivered = match relayed {
+        Ok(delivered) => delivered,
+        Err(failure) => return relay.withdrawn(failure).await,
+    };
     let Relay { upstream, reusable, .. } = relay;
     if delivered.delivery == Delivery::Whole && reusable {
         g.connector.release_http_session(upstream, &*peer, Some(g.settings.upstream_keepalive)).await;
     }
-    delivered
+    Relayed::Delivered(delivered)
 }
 
 impl Relay<'_> {
@@ -174,10 +212,24 @@ impl Relay<'_> {
             .map(|head| headers::response_head(head, stamp, still, framing, Some(&*self.meter)))
     }
 
+    /// Gives the booking back for another try. The connection is closed: what is still to come is for nobody.
+    async fn withdrawn(mut self, failure: Failure) -> Relayed {
+        let _closed = tokio::time::timeout(LAST_WORD, self.upstream.shutdown()).await.is_ok();
+        let reading = self.meter.reading(Ending::Aborted);
+        match self.booking.take() {
+            Some(booking) => Relayed::Withdrawn(Box::new(Withdrawn { booking, failure, reading })),
+            // Booked already: then something was out.
+            None => Relayed::Delivered(self.aborted(Delivery::Cut, self.status, None).await),
+        }
+    }
+
     /// What comes next. A client whose stream is silent for long is told that it lives, where its form has a word for it.
     async fn next(&mut self) -> Next {
         let heard = Instant::now();
-        let until = self.patience.deadline.min(heard + self.patience.idle);
+        let mut until = self.patience.going_on();
+        if self.spare.is_some() {
+            until = self.patience.first.map_or(until, |first| until.min(first));
+        }
         let mut quiet = heard + self.g.settings.keep_alive;
         loop {
             let wake = if self.keep_alive.is_some() { until.min(quiet) } else { until };
@@ -210,7 +262,7 @@ impl Relay<'_> {
     }
 
     /// Collects the body, books it, then sends head and body in one write.
-    async fn held(&mut self, mut stamp: Stamp) -> Delivered {
+    async fn held(&mut self, mut stamp: Stamp) -> Result<Delivered, Failure> {
         let mut pieces: Vec<Bytes> = Vec::with_capacity(1);
         let mut total = 0;
         loop {
@@ -222,9 +274,7 @@ impl Relay<'_> {
                         break;
                     }
                     if self.must_hold.is_some_and(|limit| total > limit) {
-                        return self
-                            .aborted(Delivery::Unsent(Unsent::Broken), GatewayError::Upstream.status(), None)
-                            .await;
+                        return self.unsent(Unsent::Broken).await;
                     }
                     if self.must_hold.is_none() && total > HELD_WHOLE {
                         return self.streamed(stamp, false, pieces).await;
@@ -232,28 +282,27 @@ impl Relay<'_> {
                 }
                 Next::End => break,
                 Next::ClientGone => {
-                    return self.aborted(Delivery::ClientGone, settle::CLIENT_CLOSED_REQUEST, None).await;
+                    return Ok(self.aborted(Delivery::ClientGone, settle::CLIENT_CLOSED_REQUEST, None).await);
                 }
-                Next::Broken => {
-                    return self.aborted(Delivery::Unsent(Unsent::Broken), GatewayError::Upstream.status(), None).await;
-                }
-                Next::TimedOut => {
-                    return self
-                        .aborted(Delivery::Unsent(Unsent::TimedOut), GatewayError::Timeout.status(), None)
-                        .await;
-                }
+                Next::Broken => return self.unsent(Unsent::Broken).await,
+                Next::TimedOut => return self.unsent(Unsent::TimedOut).await,
             }
         }
         for piece in pieces {
             self.take(piece);
         }
         self.finish_body();
-        self.status = self.meter.status(self.status);
+        let status = self.meter.status(self.status);
+        if self.spare.is_some() && self.status < 400 && status >= 500 {
+            // A good answer that nobody can read.
+            return Err(Failure::Broken);
+        }
+        self.status = status;
         if self.filtered {
             let list = join(&mut self.out);
             let (key, provider) = (self.planned.key.id, self.planned.provider.name());
             let Some(own) = Box::pin(objects::own_only(self.g, key, provider, &list)).await else {
-                return self.aborted(Delivery::Unsent(Unsent::Broken), GatewayError::Upstream.status(), None).await;
+                return self.unsent(Unsent::Broken).await;
             };
             self.out.push(own);
         }
@@ -262,69 +311,134 @@ impl Relay<'_> {
         if self.planned.endpoint.billing == Billing::Usage {
             stamp.cost = Some(booked.cost.to_string());
         }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.is_whole();
+        }
         let body = join(&mut self.out);
         let still = StillTrue { length: false, encoding: self.decoder.is_identity() };
         let framing = if matches!(self.status, 204 | 304) { Framing::Untouched } else { Framing::Length(body.len()) };
-        let Some(head) = self.head(&stamp, still, framing) else { return self.cut(first_byte).await };
+        let Some(head) = self.head(&stamp, still, framing) else { return Ok(self.cut(first_byte).await) };
         let tasks = if body.is_empty() {
             vec![HttpTask::Header(Box::new(head), true)]
         } else {
             vec![HttpTask::Header(Box::new(head), false), HttpTask::Body(Some(body), true)]
         };
         let delivery = self.write(tasks).await;
-        Delivered { delivery, status: self.status, booked, first_byte: Some(first_byte) }
+        Ok(Delivered { delivery, status: self.status, booked, first_byte: Some(first_byte) })
+    }
+
+    /// The upstream failed before anything was sent.
+    async fn unsent(&mut self, unsent: Unsent) -> Result<Delivered, Failure> {
+        let (failure, status) = match unsent {
+            Unsent::Broken => (Failure::Broken, GatewayError::Upstream.status()),
+            Unsent::TimedOut => (Failure::Timeout, GatewayError::Timeout.status()),
+        };
+        if self.spare.is_some() {
+            return Err(failure);
+        }
+        Ok(self.aborted(Delivery::Unsent(unsent), status, None).await)
     }
 
     /// Sends the head at once and every piece as it comes. `early`: pieces that were already read.
-    async fn streamed(&mut self, stamp: Stamp, event_stream: bool, early: Vec<Bytes>) -> Delivered {
+    async fn streamed(&mut self, stamp: Stamp, event_stream: bool, early: Vec<Bytes>) -> Result<Delivered, Failure> {
+        let mut held_back = None;
+        if self.spare.is_some() && early.is_empty() && !self.upstream.response_done() {
+            held_back = match self.until_output(event_stream).await? {
+                HeldBack::Output { progress, done } => Some((progress, done)),
+                HeldBack::ClientGone => {
+                    return Ok(self.aborted(Delivery::ClientGone, settle::CLIENT_CLOSED_REQUEST, None).await);
+                }
+            };
+        }
+        self.spare = None;
         let first_byte = Instant::now();
         let untouched = self.decoder.is_identity();
         let still = StillTrue { length: !event_stream && untouched, encoding: untouched };
         let http2 = self.client.is_http2();
-        let bodiless = self.upstream.response_done();
+        let bodiless = held_back.is_none() && self.upstream.response_done();
         let framing =
             if bodiless || matches!(self.status, 204 | 304) { Framing::Untouched } else { Framing::Open { http2 } };
-        let Some(head) = self.head(&stamp, still, framing) else { return self.cut(first_byte).await };
+        let Some(head) = self.head(&stamp, still, framing) else { return Ok(self.cut(first_byte).await) };
         if bodiless && early.is_empty() {
             self.finish_body();
             let booked = self.book(Ending::Complete).await;
             let delivery = self.write(vec![HttpTask::Header(Box::new(head), true)]).await;
-            return Delivered { delivery, status: self.status, booked, first_byte: Some(first_byte) };
+            return Ok(Delivered { delivery, status: self.status, booked, first_byte: Some(first_byte) });
         }
         let delivery = self.write(vec![HttpTask::Header(Box::new(head), false)]).await;
         if delivery != Delivery::Whole {
-            return self.aborted(delivery, self.status, Some(first_byte)).await;
+            return Ok(self.aborted(delivery, self.status, Some(first_byte)).await);
         }
         self.keep_alive = self.meter.keep_alive();
-        for piece in early {
-            if let Some(gone) = self.pass(piece, false).await {
-                return self.aborted(gone, self.status, Some(first_byte)).await;
+        if let Some((progress, done)) = held_back {
+            let gone = self.show(progress, done).await;
+            if let Some(delivery) = gone.or(done.then_some(Delivery::Whole)) {
+                return Ok(self.aborted(delivery, self.status, Some(first_byte)).await);
             }
         }
+        for piece in early {
+            if let Some(gone) = self.pass(piece, false).await {
+                return Ok(self.aborted(gone, self.status, Some(first_byte)).await);
+            }
+        }
+        Ok(loop {
+            let (piece, done) = match self.next().await {
+                Next::Piece(piece, done) => (piece, done),
+                Next::End => (Bytes::new(), true),
+                Next::ClientGone => break self.aborted(Delivery::ClientGone, self.status, Some(first_byte)).await,
+                Next::Broken => {
+                    break self.broken(event_stream, "the provider ended the stream early", first_byte).await;
+                }
+                Next::TimedOut => {
+                    break self.broken(event_stream, "the provider did not answer in time", first_byte).await;
+                }
+            };
+            if let Some(gone) = self.pass(piece, done).await {
+                break self.aborted(gone, self.status, Some(first_byte)).await;
+            }
+            if done {
+                break self.aborted(Delivery::Whole, self.status, Some(first_byte)).await;
+            }
+        })
+    }
+
+    /// Takes pieces until there is something that the client would call an answer; what is before it is held back.
+    ///
+    /// # Errors
+    /// The stream ended before, or told of an error: nothing is out.
+    async fn until_output(&mut self, event_stream: bool) -> Result<HeldBack, Failure> {
         loop {
             let (piece, done) = match self.next().await {
                 Next::Piece(piece, done) => (piece, done),
                 Next::End => (Bytes::new(), true),
-                Next::ClientGone => return self.aborted(Delivery::ClientGone, self.status, Some(first_byte)).await,
-                Next::Broken => {
-                    return self.broken(event_stream, "the provider ended the stream early", first_byte).await;
-                }
-                Next::TimedOut => {
-                    return self.broken(event_stream, "the provider did not answer in time", first_byte).await;
-                }
+                Next::ClientGone => return Ok(HeldBack::ClientGone),
+                Next::Broken => return Err(Failure::Truncated),
+                Next::TimedOut => return Err(Failure::Timeout),
             };
-            if let Some(gone) = self.pass(piece, done).await {
-                return self.aborted(gone, self.status, Some(first_byte)).await;
-            }
-            if done {
-                return self.aborted(Delivery::Whole, self.status, Some(first_byte)).await;
+            let seen = self.out.len();
+            let progress = if piece.is_empty() { Progress::More } else { self.take(piece) };
+            let output = HeldBack::Output { progress, done };
+            let Some(opening) = self.spare.as_mut().filter(|_| event_stream) else { return Ok(output) };
+            let fresh = self.out.get(seen..).unwrap_or_default();
+            let opened = fresh.iter().map(|piece| opening.push(piece)).find(|opened| *opened != Opened::NotYet);
+            match opened {
+                Some(Opened::Failed) => return Err(Failure::Truncated),
+                Some(_) => return Ok(output),
+                // What ends without a word has not answered.
+                None if done || progress != Progress::More => return Err(Failure::Truncated),
+                None => {}
             }
         }
     }
 
-    /// One piece through decoder and meter to the client. The event is booked before a terminal marker or the end leaves.
+    /// One piece through decoder and meter to the client.
     async fn pass(&mut self, piece: Bytes, done: bool) -> Option<Delivery> {
-        let mut progress = if piece.is_empty() { Progress::More } else { self.take(piece) };
+        let progress = if piece.is_empty() { Progress::More } else { self.take(piece) };
+        self.show(progress, done).await
+    }
+
+    /// Sends what the meter has put out. The event is booked before a terminal marker or the end leaves.
+    async fn show(&mut self, mut progress: Progress, done: bool) -> Option<Delivery> {
         // The client's stream may be over before the upstream's is.
         let early = progress == Progress::Ended && !done;
         let done = done || early;
@@ -337,10 +451,13 @@ impl Relay<'_> {
             if reading.truncated {
                 self.out.extend(self.meter.last_words("the provider ended the stream early"));
             }
-            self.log.add(&self.out);
+            self.record();
+            if let Some(recorder) = self.recorder.as_mut().filter(|_| !reading.truncated) {
+                recorder.is_whole();
+            }
             self.book_reading(Ending::Complete, reading).await;
         } else {
-            self.log.add(&self.out);
+            self.record();
         }
         if self.out.is_empty() && !done {
             return None;
@@ -357,6 +474,14 @@ impl Relay<'_> {
             self.reusable = self.upstream_ends().await;
         }
         (early || delivery != Delivery::Whole).then_some(delivery)
+    }
+
+    /// Shows what the client is about to get to whoever keeps it.
+    fn record(&mut self) {
+        self.log.add(&self.out);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.add(&self.out);
+        }
     }
 
     /// Whether nothing more comes from the upstream but the end of its body.
@@ -393,7 +518,7 @@ impl Relay<'_> {
 
     async fn book(&mut self, ending: Ending) -> Booked {
         let reading = self.meter.reading(ending);
-        self.log.add(&self.out);
+        self.record();
         self.book_reading(ending, reading).await
     }
 

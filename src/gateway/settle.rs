@@ -71,7 +71,7 @@ pub(super) fn opening(
         response: None,
         objects: None,
         quota: terms.quota,
-        route: None,
+        route: wishes.route,
     }
 }
 
@@ -161,8 +161,13 @@ pub(super) fn close(
 
 /// Waits until the event is on disk, where the operator wants every response to wait for that.
 pub(super) async fn confirm(g: &Gateway, booked: &Booked) {
+    confirm_at(g, booked.position).await;
+}
+
+/// As [`confirm`].
+pub(super) async fn confirm_at(g: &Gateway, position: Position) {
     if g.settings.durable_to_disk
-        && let Err(error) = g.ports.journal.synced(booked.position).await
+        && let Err(error) = g.ports.journal.synced(position).await
     {
         tracing::error!(%error, "an event may not be on disk yet");
     }

@@ -14,6 +14,8 @@ pub(super) enum Space {
     Ready,
     /// `/api/providers/<name>/...` and `/api/custom/providers/<name>/...`
     Provider { provider: Handle, endpoint: Endpoint },
+    /// `/api/routes/...` and `/api/route/...`: what follows, with its slash.
+    Route { rest: Box<str> },
     /// `/v1/...`
     Unified(Surface),
     /// Nothing that is served.
@@ -28,8 +30,20 @@ pub(super) fn of(method: &Method, path: &str, snapshot: &ArcSwap<Snapshot>) -> S
         _ if path.starts_with("/v1/") => {
             unified::of(method, path).map_or(Space::Unknown { dialect: Dialect::Unified }, Space::Unified)
         }
+        _ if route_path(path).is_some() => match route_path(path) {
+            Some(rest) if method == Method::POST && !rest.split('/').any(is_dot_segment) => {
+                Space::Route { rest: rest.into() }
+            }
+            _ => Space::Unknown { dialect: Dialect::OpenAi },
+        },
         _ => provider_space(method, path, snapshot).unwrap_or(Space::Unknown { dialect: Dialect::OpenAi }),
     }
+}
+
+/// What follows the prefix of routes, with its slash.
+fn route_path(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("/api/routes").or_else(|| path.strip_prefix("/api/route"))?;
+    rest.starts_with('/').then_some(rest)
 }
 
 fn provider_space(method: &Method, path: &str, snapshot: &ArcSwap<Snapshot>) -> Option<Space> {

@@ -3,7 +3,7 @@
 use super::Gateway;
 use super::admit::{self, Admitted, Planned, Wishes};
 use super::answer::{answer, send, send_error};
-use super::arrival::{self, Arrival};
+use super::arrival::Arrival;
 use super::cross_origin;
 use super::face::{Beside, answer_beside};
 use super::forward::{self, Answer, Fault, Patience, Payload};
@@ -11,19 +11,23 @@ use super::headers::{self, Stamp};
 use super::objects::{self, Resolved};
 use super::read::{self, BodyLimits, ReadBody, ReadError};
 use super::ready::{self, Asked, Halt, Ready};
+use super::recorder::Recorder;
 use super::refusal::{Who, refuse};
 use super::refuse::GatewayError;
-use super::relay::{self, Delivered, Delivery, Start, Unsent};
+use super::relay::{self, Delivered, Delivery, Relayed, Start, Unsent};
+use super::route::{self, Run, TryLimits};
 use super::settle::{self, Booked, Outcome};
 use super::socket;
 use super::space::{self, Space};
-use super::unified::{self, Around, Attempts, Why};
+use super::tries::{Failed, Last, Left};
+use super::unified::{self, Around, Attempts, Embeddings, Face, Held};
 use crate::auth::{credential, digest};
 use crate::domain::{EventFlag, Key, Setting};
 use crate::ledger::Booking;
 use crate::metering::Price;
 use crate::providers::{Billing, Call, Dialect, Ending, Endpoint, Handle, Provider, Reading, Socket, UploadReader};
 use crate::telemetry::{AbortedBy, Finished, RequestLine};
+use crate::wire::chat::{Format, Opening};
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
 use pingora::http::RequestHeader;
@@ -56,6 +60,11 @@ pub(super) async fn walk(g: &Gateway, beside: Option<&dyn Beside>, session: &mut
             let who = Who::calls(&*provider, &endpoint);
             refuse(g, session, &arrival, who, GatewayError::Overloaded).await
         }
+        Space::Route { rest } if g.ports.metrics.in_flight() > g.settings.max_in_flight => {
+            let who = Who { dialect: Some(route::dialect(&rest)), ..Who::nobody() };
+            refuse(g, session, &arrival, who, GatewayError::Overloaded).await
+        }
+        Space::Route { rest } => Box::pin(route::serve(g, session, arrival, &rest)).await,
         Space::Provider { provider, endpoint } => serve(g, session, arrival, provider, endpoint).await,
         Space::Unified(surface) if g.ports.metrics.in_flight() > g.settings.max_in_flight => {
             let who = Who { dialect: Some(surface.dialect()), ..Who::nobody() };
@@ -117,18 +126,18 @@ async fn serve(
     let model = planned.call.model.clone();
     let who = Who { model: &model, ..who };
     let headers = &session.req_header().headers;
-    let wishes = Wishes { custom_id: arrival::custom_id(headers), metadata: arrival::metadata(headers) };
+    let wishes = Wishes::of(headers);
     let kept_wishes = socket.is_some().then(|| wishes.clone());
-    let admitted = match admit::admit(g, planned, wishes, &bytes, &arrival).await {
+    let admitted = match admit::admit(g, planned, &[], wishes, &bytes, &arrival).await {
         Ok(admitted) => admitted,
         Err(error) => return refuse(g, session, &arrival, who, error).await,
     };
-    let patience = Patience { deadline, idle: g.settings.idle_timeout };
+    let patience = Patience { deadline, idle: g.settings.idle_timeout, first: None };
     let Admitted { planned, mut booking, price, rate } = admitted;
     if planned.key.log_request {
         booking.learn(|event| event.request = settle::logged_body(&bytes, g.settings.log_body_limit));
     }
-    let mut serving = Serving::new(g, &arrival, planned, price, rate, &bytes);
+    let mut serving = Serving::new(g, &arrival, planned, price, rate, bytes);
     let exchanged = serving.exchange(session, booking, body, patience, socket.zip(kept_wishes)).await;
     serving.finish(session, exchanged).await
 }
@@ -222,7 +231,7 @@ pub(super) struct Serving<'a> {
     pub(super) price: Option<Price>,
     rate: Option<crate::limits::RateState>,
     /// The body for the upstream, before the provider has had its say.
-    request: &'a Bytes,
+    pub(super) request: Bytes,
     /// In place of the client's own head.
     pub(super) client: Option<RequestHeader>,
     /// Of refusals, in place of the provider's.
@@ -231,6 +240,20 @@ pub(super) struct Serving<'a> {
     pub(super) around: Option<Around>,
     /// What the upstream could not be asked for.
     pub(super) dropped: Vec<String>,
+    /// The client's form of a conversation: what the first output of a stream looks like.
+    pub(super) form: Option<Format>,
+    /// Several calls in place of one exchange.
+    pub(super) embeddings: Option<Embeddings>,
+    /// The route whose steps are tried.
+    pub(super) run: Option<Box<Run>>,
+    /// Of each try, where the route has some.
+    pub(super) limits: Option<TryLimits>,
+    /// The last refusal that was put aside.
+    pub(super) last: Option<Last>,
+    /// Memory of what was fetched for the request.
+    pub(super) held: Held,
+    /// Takes the answer down for the cache.
+    pub(super) recorder: Option<Recorder>,
 }
 
 /// How the exchange with the upstream went.
@@ -249,7 +272,7 @@ impl<'a> Serving<'a> {
         planned: Planned,
         price: Option<Price>,
         rate: Option<crate::limits::RateState>,
-        request: &'a Bytes,
+        request: Bytes,
     ) -> Self {
         Self {
             g,
@@ -263,6 +286,13 @@ impl<'a> Serving<'a> {
             attempts: Attempts::default(),
             around: None,
             dropped: Vec::new(),
+            form: None,
+            embeddings: None,
+            run: None,
+            limits: None,
+            last: None,
+            held: Held::new(),
+            recorder: None,
         }
     }
 
@@ -276,58 +306,108 @@ impl<'a> Serving<'a> {
         mut socket: Option<(Socket, Wishes)>,
     ) -> Exchanged {
         let sent_at = Instant::now();
-        let answer = loop {
-            let answer = self.attempt(session, &mut booking, body.is_some(), patience, socket.as_mut()).await;
-            let why = match &answer {
-                Ok(answer) => Why::Status(answer.status()),
-                Err(Halt::Fault(fault)) => Why::Fault(*fault),
-                Err(Halt::Refused(_)) => break answer,
+        loop {
+            let (whole, tried_at) = (patience, Instant::now());
+            let patience = self.limits.map_or(whole, |limits| limits.bound(whole, tried_at));
+            let tried = match &self.embeddings {
+                None => self.attempt(session, &mut booking, body.is_some(), patience, socket.as_mut()).await,
+                Some(asked) => {
+                    let made = Box::pin(unified::ask_for_vectors(self, asked, session, patience)).await;
+                    let Some((failure, retry_after)) = made.failure() else {
+                        self.answered(tried_at);
+                        return Box::pin(made.deliver(self, session, booking)).await;
+                    };
+                    Err(Failed { failure, retry_after, left: Left::Made(Box::new(made)) })
+                }
             };
-            let Some((setting, pause)) = self.attempts.next(self.arrival.event_id, why) else { break answer };
-            if Instant::now() + pause >= patience.deadline {
-                break answer;
+            let failed = match tried {
+                Ok(answer) if answer.status() == 101 => {
+                    return match socket {
+                        Some((Socket { meter, .. }, wishes)) => {
+                            Box::pin(socket::relay(self, booking, answer, meter, session, &wishes)).await
+                        }
+                        // Nobody asked for another protocol.
+                        None => self.unanswered(booking, GatewayError::Upstream),
+                    };
+                }
+                Ok(answer) => {
+                    let waited = sent_at.elapsed();
+                    let more = self.attempts.more() || self.run.as_ref().is_some_and(|run| run.more());
+                    match self.relay(session, booking, answer, patience, more).await {
+                        Relayed::Delivered(delivered) => {
+                            self.answered(tried_at);
+                            return Exchanged { delivered, refusal: None, waited };
+                        }
+                        Relayed::Withdrawn(withdrawn) => {
+                            booking = withdrawn.booking;
+                            let left = Left::Broken(Box::new(withdrawn.reading));
+                            Failed { failure: withdrawn.failure, retry_after: None, left }
+                        }
+                    }
+                }
+                Err(failed) => failed,
+            };
+            let moved = Box::pin(self.move_on(session, &mut booking, failed, tried_at, whole.deadline)).await;
+            if let Some(failed) = moved {
+                return Box::pin(self.give_up(session, booking, failed, tried_at, patience)).await;
             }
-            tracing::info!(?why, provider = self.planned.provider.name(), "another attempt");
-            drop(answer);
-            tokio::time::sleep(pause).await;
-            self.planned.setting = setting;
-        };
-        let waited = sent_at.elapsed();
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(Halt::Refused(error)) => return self.unanswered(booking, error),
-            Err(Halt::Fault(fault)) => return self.faulted(booking, fault),
-        };
-        let (g, planned) = (self.g, &self.planned);
-        let status = answer.status();
-        if matches!(status, 401 | 403) {
-            tracing::warn!(setting.id = %planned.setting.id, status, "the provider refused a credential");
-            return self.unanswered(booking, GatewayError::UpstreamAuth);
         }
-        match (status, socket) {
-            (101, Some((Socket { meter, .. }, wishes))) => {
-                return Box::pin(socket::relay(self, booking, answer, meter, session, &wishes)).await;
-            }
-            // Nobody asked for another protocol.
-            (101, None) => return self.unanswered(booking, GatewayError::Upstream),
-            _ => {}
-        }
+    }
+
+    /// `more`: another try could be made, should this one fail before anything is out.
+    pub(super) async fn relay(
+        &mut self,
+        session: &mut Session,
+        booking: Booking,
+        answer: Answer,
+        patience: Patience,
+        more: bool,
+    ) -> Relayed {
         let start = Start {
             arrival: self.arrival,
-            planned,
+            planned: &self.planned,
             price: self.price.as_ref(),
             booking,
-            request: self.request,
+            request: &self.request,
             patience,
             stamp: self.stamp(),
             around: self.around.as_ref(),
+            spare: self.form.filter(|_| more).map(Opening::new),
+            recorder: self.recorder.as_mut().filter(|_| answer.status() == 200),
         };
-        let delivered = relay::relay(g, start, answer, session).await;
-        Exchanged { delivered, refusal: None, waited }
+        relay::relay(self.g, start, answer, session).await
     }
 
-    /// Sends the request with the credential that is planned now. `whole`: its body is in memory.
+    /// Whose errors the client reads.
+    pub(super) const fn face(&self) -> Face {
+        if matches!(self.dialect, Some(Dialect::Unified)) { Face::Unified } else { Face::Own }
+    }
+
+    fn answered(&self, tried_at: Instant) {
+        if let Some(run) = &self.run {
+            run.answered(self, tried_at.elapsed());
+        }
+    }
+
+    /// Sends the request with the credential that is planned now. `whole`: its body is in memory. A refusal of the upstream
+    /// is no answer.
     async fn attempt(
+        &mut self,
+        session: &mut Session,
+        booking: &mut Booking,
+        whole: bool,
+        patience: Patience,
+        socket: Option<&mut (Socket, Wishes)>,
+    ) -> Result<Answer, Failed> {
+        let answer = self.ask(session, booking, whole, patience, socket).await.map_err(Failed::of_halt)?;
+        if answer.status() < 400 {
+            return Ok(answer);
+        }
+        let retry_after = answer.retry_after(self.g.ports.clock.now());
+        Err(Failed::of_answer(answer, retry_after))
+    }
+
+    async fn ask(
         &mut self,
         session: &mut Session,
         booking: &mut Booking,
@@ -346,7 +426,7 @@ impl<'a> Serving<'a> {
         };
         let declared = read::declared_length(session);
         let length = |body: &Bytes| if whole { Some(body.len() as u64) } else { declared };
-        let Ready { upstream, mut head, body } = ready::ready(g, asked, client, self.request, length).await?;
+        let Ready { upstream, mut head, body } = ready::ready(g, asked, client, &self.request, length).await?;
         if let Some((Socket { headers, .. }, _)) = socket {
             headers::ask_for_upgrade(&mut head, std::mem::take(headers));
             return forward::upgrade(&g.connector, &upstream, head, patience).await.map_err(Halt::Fault);
@@ -389,6 +469,7 @@ impl<'a> Serving<'a> {
             rate: self.rate,
             cost: None,
             dropped: shown_names(&self.dropped),
+            cache: self.recorder.is_some().then_some(headers::CacheState::Miss),
         }
     }
 
@@ -401,13 +482,13 @@ impl<'a> Serving<'a> {
     }
 
     /// Nothing came back; when the request had been sent, its prompt may have been consumed and is booked as an estimate.
-    fn faulted(&self, booking: Booking, fault: Fault) -> Exchanged {
+    pub(super) fn faulted(&self, booking: Booking, fault: Fault) -> Exchanged {
         let error = GatewayError::of_fault(fault);
         let status = error.as_ref().map_or(settle::CLIENT_CLOSED_REQUEST, GatewayError::status);
         let reading = if fault.may_have_consumed() {
             let planned = &self.planned;
             let no_head = http::HeaderMap::new();
-            let mut meter = planned.provider.meter(&planned.endpoint, &planned.call, 200, &no_head, self.request);
+            let mut meter = planned.provider.meter(&planned.endpoint, &planned.call, 200, &no_head, &self.request);
             Reading { truncated: false, ..meter.reading(Ending::Aborted) }
         } else {
             Reading::default()
@@ -419,7 +500,7 @@ impl<'a> Serving<'a> {
         Exchanged { delivered, refusal: error, waited: Duration::ZERO }
     }
 
-    fn book_fault(&self, booking: Booking, status: u16, ending: Ending, reading: Reading) -> Booked {
+    pub(super) fn book_fault(&self, booking: Booking, status: u16, ending: Ending, reading: Reading) -> Booked {
         let outcome = Outcome {
             status,
             ending,

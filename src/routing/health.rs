@@ -98,6 +98,12 @@ impl Health {
         }
     }
 
+    /// Whether `target` could be tried now, without taking the place of a probe.
+    pub fn is_well(&self, target: Target, now: Instant) -> bool {
+        let aside = self.failing.read().get(&target).and_then(|failing| failing.aside);
+        !aside.is_some_and(|aside| matches!(aside.standing(now), Standing::SetAside { .. }))
+    }
+
     /// Asked again under the lock: others saw the same pause end.
     fn take_probe(&self, target: Target, now: Instant) -> Standing {
         let mut all = self.failing.write();

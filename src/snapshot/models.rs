@@ -1,7 +1,7 @@
 //! Models by name and id, groups by id, and who is granted what.
 
 use crate::domain::{Group, GroupId, Key, Model, ModelId};
-use crate::providers::backend::{Backend, Misconfigured};
+use crate::providers::backend::{self, Backend, Misconfigured};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -13,6 +13,8 @@ const FALLBACK: &str = "default";
 pub struct ServedModel {
     pub row: Model,
     pub backend: Result<Backend, Misconfigured>,
+    /// In place of a backend: the path of the route that serves it.
+    pub route: Option<Box<str>>,
 }
 
 /// Every model and group there is.
@@ -54,8 +56,12 @@ impl Models {
     pub(super) fn put(&mut self, row: Model) {
         self.remove(row.id);
         self.by_name.insert(row.name.clone(), row.id);
-        let backend = Backend::of(&row);
-        self.by_id.insert(row.id, Arc::new(ServedModel { row, backend }));
+        let (backend, route) = match backend::route_of(&row) {
+            Ok(None) => (Backend::of(&row), None),
+            Ok(route) => (Err(Misconfigured::Route), route),
+            Err(error) => (Err(error), None),
+        };
+        self.by_id.insert(row.id, Arc::new(ServedModel { row, backend, route }));
     }
     pub(super) fn remove(&mut self, id: ModelId) {
         if let Some(model) = self.by_id.remove(&id)

@@ -14,6 +14,7 @@ use super::translate::{Around, Translation};
 use crate::domain::Setting;
 use crate::providers::backend::{Answerer, Backend, KnowledgeBase, Misconfigured, UseCase};
 use crate::providers::{ChatRoute, EmbeddingRoute, Endpoint, Handle};
+use crate::routing::Pauses;
 use crate::snapshot::{ServedModel, Snapshot};
 use crate::wire::chat::knowledge::Knowledge;
 use crate::wire::chat::{self, BadRequest, Format, Reasoning, Target, Unsupported};
@@ -25,25 +26,27 @@ use pingora::http::RequestHeader;
 use std::sync::Arc;
 
 /// A request that is ready to be admitted.
-pub(super) struct Composed {
-    pub(super) provider: Handle,
-    pub(super) endpoint: Endpoint,
-    pub(super) setting: Arc<Setting>,
-    pub(super) row: Option<Arc<ServedModel>>,
+pub(in crate::gateway) struct Composed {
+    pub(in crate::gateway) provider: Handle,
+    pub(in crate::gateway) endpoint: Endpoint,
+    /// All that may be tried, the first one first.
+    pub(in crate::gateway) settings: Vec<Arc<Setting>>,
+    /// How often, after the first time.
+    pub(in crate::gateway) retries: u32,
+    pub(in crate::gateway) row: Option<Arc<ServedModel>>,
     /// The body for the upstream.
-    pub(super) request: Bytes,
+    pub(in crate::gateway) request: Bytes,
     /// In place of the client's own head.
-    pub(super) head: RequestHeader,
-    pub(super) attempts: Attempts,
+    pub(in crate::gateway) head: RequestHeader,
     /// `None`: the answer passes as it is.
-    pub(super) around: Option<Around>,
-    pub(super) dropped: Vec<String>,
+    pub(in crate::gateway) around: Option<Around>,
+    pub(in crate::gateway) dropped: Vec<String>,
     /// Several calls in place of one exchange.
-    pub(super) embeddings: Option<Embeddings>,
+    pub(in crate::gateway) embeddings: Option<Embeddings>,
     /// Passages are to be looked up before it is sent.
     pub(super) grounding: Option<Grounding>,
     /// Memory of what was fetched for it.
-    pub(super) held: Held,
+    pub(in crate::gateway) held: Held,
     /// Goes on in this session of the service, which must be the caller's own.
     pub(super) session: Option<Box<str>>,
 }
@@ -70,16 +73,26 @@ const KEPT: [HeaderName; 5] = [
 
 /// What is asked of whom.
 #[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
-    /// As the client names it.
-    pub(super) name: &'a str,
-    pub(super) resolved: &'a Resolved,
+pub(in crate::gateway) struct Asked<'a> {
+    /// What answers call the model; `None` = as the upstream does.
+    pub(in crate::gateway) alias: Option<&'a str>,
+    pub(in crate::gateway) resolved: &'a Resolved,
     /// Rows whose knowledge is looked up first.
-    pub(super) bases: &'a [Arc<ServedModel>],
-    pub(super) body: &'a Bytes,
+    pub(in crate::gateway) bases: &'a [Arc<ServedModel>],
+    pub(in crate::gateway) body: &'a Bytes,
+    pub(in crate::gateway) face: Face,
 }
 
-pub(super) async fn compose(
+/// Whose clients are answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::gateway) enum Face {
+    /// The unified API's, which has errors of its own.
+    Unified,
+    /// Those of the form they speak.
+    Own,
+}
+
+pub(in crate::gateway) async fn compose(
     g: &Gateway,
     snapshot: &Snapshot,
     arrival: &Arrival,
@@ -87,7 +100,7 @@ pub(super) async fn compose(
     headers: &HeaderMap,
     asked: Asked<'_>,
 ) -> Result<Composed, UnifiedError> {
-    let Asked { name, resolved, bases, body } = asked;
+    let Asked { alias, resolved, bases, body, face } = asked;
     let model = resolved.model();
     let (provider, settings, retries, target, row) = match resolved {
         Resolved::Row { served, .. } => {
@@ -104,9 +117,7 @@ pub(super) async fn compose(
             let target = Target { knowledge: knowledge(backend, headers), ..backend.target(model) };
             (&backend.provider, settings, backend.max_retries, target, Some(served))
         }
-        Resolved::Own { provider, setting, .. } => {
-            (provider, vec![Arc::clone(setting)], 0, provider.target(model), None)
-        }
+        Resolved::Own { provider, settings, .. } => (provider, settings.clone(), 0, provider.target(model), None),
     };
     if model.is_empty() {
         return Err(misconfigured(&Misconfigured::Missing("model")));
@@ -123,9 +134,10 @@ pub(super) async fn compose(
                 target: &target,
                 headers,
                 reasoning: asked_reasoning,
-                alias: row.map(|_| name),
+                alias,
                 bases: bases.len(),
                 arrival,
+                face,
             };
             let mut written = talk.compose(body).await?;
             if let Some(grounding) = &mut written.grounding {
@@ -141,17 +153,19 @@ pub(super) async fn compose(
         _ => as_it_is(provider, surface, model, body)?,
     };
     let Written { endpoint, query, request, around, dropped, embeddings, grounding, held } = composed;
-    let setting = settings.first().map(Arc::clone).ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
+    if settings.is_empty() {
+        return Err(misconfigured(&Misconfigured::Provider));
+    }
     let head = head(headers, query, embeddings.is_some() || matches!(around, Some(Around::Translated(_))))
         .ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
     Ok(Composed {
         provider: provider.clone(),
         endpoint,
-        setting,
+        settings,
+        retries,
         row: row.cloned(),
         request,
         head,
-        attempts: Attempts::new(settings, retries),
         around,
         dropped,
         embeddings,
@@ -202,6 +216,7 @@ struct Talk<'a> {
     /// The name of a row, which answers go by.
     alias: Option<&'a str>,
     arrival: &'a Arrival,
+    face: Face,
 }
 
 impl Talk<'_> {
@@ -244,7 +259,7 @@ impl Talk<'_> {
         });
         let written = written.map_err(bad)?;
         let asked = chat::Asked {
-            failed_choice: true,
+            failed_choice: self.face == Face::Unified,
             echo: chat::echo(self.client, body),
             ..chat::Asked::of(
                 &request,
@@ -260,6 +275,7 @@ impl Talk<'_> {
             stream: request.stream,
             sources: Vec::new(),
             prose: request.output.is_none(),
+            face: self.face,
         };
         let grounding =
             question.map(|question| Grounding { bases: Vec::new(), question, request, format, target: target.clone() });
@@ -302,7 +318,7 @@ fn base(g: &Gateway, snapshot: &Snapshot, arrival: &Arrival, served: &ServedMode
     let endpoint = backend.provider.endpoint(&Method::POST, &path).ok_or_else(lacks)?;
     let settings = settings(g, snapshot, arrival, backend)?;
     let setting = settings.first().map(Arc::clone).ok_or_else(lacks)?;
-    let attempts = Attempts::new(settings, backend.max_retries);
+    let attempts = Attempts::new(settings, backend.max_retries, Pauses::ROW);
     Ok(Base { provider: backend.provider.clone(), endpoint, setting, attempts })
 }
 
@@ -437,7 +453,7 @@ fn no_images() -> UnifiedError {
     bad(BadRequest::of("messages", "This model does not support images."))
 }
 
-fn unfit(surface: &Surface) -> UnifiedError {
+pub(super) fn unfit(surface: &Surface) -> UnifiedError {
     let what = match surface {
         Surface::Embeddings => "embeddings",
         Surface::Images => "image generation",

@@ -3,10 +3,9 @@
 
 use super::super::forward::Patience;
 use super::super::refuse::GatewayError;
-use super::super::walk::{Exchanged, Serving};
-use super::several::{Asker, Failed, Sum};
-use super::whole::{self, Made};
-use crate::ledger::Booking;
+use super::super::walk::Serving;
+use super::several::{Asker, Bill, Failed, Sum};
+use super::whole::Made;
 use crate::wire::chat;
 use crate::wire::embeddings::{self, Format};
 use bytes::Bytes;
@@ -17,7 +16,7 @@ use tokio::time::Instant;
 const MOST_NUMBERS: usize = 8 * 1024 * 1024;
 
 /// Texts on their way to become vectors.
-pub(super) struct Embeddings {
+pub(in crate::gateway) struct Embeddings {
     pub(super) format: Format,
     /// One call each.
     pub(super) bodies: Vec<Bytes>,
@@ -27,19 +26,28 @@ pub(super) struct Embeddings {
     /// The model as the client named it.
     pub(super) model: String,
     pub(super) base64: bool,
-    pub(super) user: Option<String>,
+    pub(in crate::gateway) user: Option<String>,
 }
 
-/// As [`Serving::exchange`]: whatever happens, the booking is closed when this returns.
-pub(super) async fn exchange(
+/// Asks for all vectors. What has come of it is not booked yet.
+pub(in crate::gateway) async fn ask(
     serving: &Serving<'_>,
     asked: &Embeddings,
     session: &mut Session,
-    booking: Booking,
     patience: Patience,
-) -> Exchanged {
+) -> Made {
     let (g, arrival, planned) = (serving.g, serving.arrival, &serving.planned);
-    let Some(head) = &serving.client else { return serving.unanswered(booking, GatewayError::Upstream) };
+    let started = Instant::now();
+    let made = |outcome, bill| Made {
+        outcome,
+        errors: asked.errors,
+        client: (chat::Format::OpenAiChat, serving.face()),
+        bill,
+        waited: started.elapsed(),
+    };
+    let Some(head) = &serving.client else {
+        return made(Err(Failed::Gateway(GatewayError::Upstream)), Bill::default());
+    };
     let asker = Asker {
         g,
         arrival,
@@ -51,15 +59,12 @@ pub(super) async fn exchange(
         head,
         patience,
     };
-    let started = Instant::now();
     let Sum { outcome, bill } = asker.ask_all(&asked.bodies, session).await;
-    let waited = started.elapsed();
     let answer = match outcome {
         Ok(bodies) => answer(asked, &bodies, bill.reading.usage.prompt_tokens()),
         Err(failed) => Err(failed),
     };
-    let made = Made { outcome: answer, errors: asked.errors, client: chat::Format::OpenAiChat, bill, waited };
-    whole::deliver(serving, made, session, booking).await
+    made(answer, bill)
 }
 
 /// The list, when every call has answered with a vector for each of its texts.

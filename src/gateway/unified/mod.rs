@@ -29,27 +29,38 @@ mod surface;
 mod translate;
 mod whole;
 
-pub(super) use attempts::{Attempts, Why};
+pub(super) use attempts::{Attempts, Heard};
+pub(super) use compose::{Asked, Composed, Face, compose};
+pub(super) use embed::{Embeddings, ask as ask_for_vectors};
 pub(super) use error::{UnifiedError, enveloped};
+pub(super) use pictures::Held;
+pub(super) use resolve::Resolved;
 pub(super) use surface::{Surface, of};
 pub(super) use translate::Around;
+pub(super) use whole::Made;
 
 use super::Gateway;
 use super::admit::{self, Planned, Wishes};
-use super::arrival::{self, Arrival};
+use super::arrival::Arrival;
+use super::forward::Patience;
 use super::objects;
 use super::read::{self, BodyLimits, ReadError};
 use super::refusal::{Who, refuse};
 use super::refuse::GatewayError;
+use super::route::{self, Called};
 use super::settle;
 use super::walk::{Serving, cut};
 use crate::auth::{credential, digest};
 use crate::domain::Key;
+use crate::providers::backend::Misconfigured;
+use crate::routing::Pauses;
+use crate::snapshot::{ServedModel, Snapshot};
 use crate::wire::json_walk;
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
 use pingora::proxy::Session;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// The key that called, or the secret that only makes the first key.
 enum Caller {
@@ -141,19 +152,33 @@ async fn call(
     let who = Who { model: &name, ..who };
     let snapshot = g.ports.snapshot.load_full();
     let resolved = resolve::resolve(&snapshot, &g.ports.pricing, key, &name, &arrival);
+    if let Ok(Resolved::Row { served, .. }) = &resolved
+        && let Some(path) = &served.route
+    {
+        let called = routed(&snapshot, key, served, path, &surface, deadline);
+        return match called {
+            Ok(called) => Box::pin(route::call(g, session, arrival, called, body, who)).await,
+            Err(error) => refuse(g, session, &arrival, who, error.into()).await,
+        };
+    }
     let resolved = resolved.and_then(|resolved| ground::unwrap(&snapshot, key, resolved));
     let ground::Unwrapped { answers: resolved, bases } = match resolved {
         Ok(unwrapped) => unwrapped,
         Err(error) => return refuse(g, session, &arrival, who, error.into()).await,
     };
     let headers = &session.req_header().headers;
-    let asked = compose::Asked { name: &name, resolved: &resolved, bases: &bases, body: &body.bytes };
-    let composing = compose::compose(g, &snapshot, &arrival, &surface, headers, asked);
+    let alias = matches!(resolved, Resolved::Row { .. }).then_some(&*name);
+    let asked = Asked { alias, resolved: &resolved, bases: &bases, body: &body.bytes, face: Face::Unified };
+    let composing = compose(g, &snapshot, &arrival, &surface, headers, asked);
     let composed = match Box::pin(composing).await {
         Ok(composed) => composed,
         Err(error) => return refuse(g, session, &arrival, who, error.into()).await,
     };
-    let compose::Composed { provider, endpoint, setting, row, request, head, attempts, .. } = composed;
+    let Composed { provider, endpoint, settings, retries, row, request, head, .. } = composed;
+    let Some(setting) = settings.first().map(Arc::clone) else {
+        return refuse(g, session, &arrival, who, GatewayError::NoSetting).await;
+    };
+    let attempts = Attempts::new(settings, retries, Pauses::ROW);
     let (mut around, dropped, embeddings) = (composed.around, composed.dropped, composed.embeddings);
     let (grounding, _held) = (composed.grounding, composed.held);
     let mut named = provider.references(&endpoint, None, &request);
@@ -165,7 +190,7 @@ async fn call(
         }
     }
     let headers = &session.req_header().headers;
-    let wishes = Wishes { custom_id: arrival::custom_id(headers), metadata: arrival::metadata(headers) };
+    let wishes = Wishes::of(headers);
     let read = provider.read(&endpoint, &head.headers, &request);
     let mut call = match read {
         Ok(call) => provider.with_setting(&call, &setting).into_owned(),
@@ -178,11 +203,11 @@ async fn call(
         call.user = user.into();
     }
     let planned = Planned { key: Arc::clone(key), setting, provider, endpoint, call, row };
-    let admitted = match admit::admit(g, planned, wishes, &request, &arrival).await {
+    let admitted = match admit::admit(g, planned, &[], wishes, &request, &arrival).await {
         Ok(admitted) => admitted,
         Err(error) => return refuse(g, session, &arrival, who, error).await,
     };
-    let patience = super::forward::Patience { deadline, idle: g.settings.idle_timeout };
+    let patience = Patience { deadline, idle: g.settings.idle_timeout, first: None };
     let admit::Admitted { planned, mut booking, price, rate } = admitted;
     if planned.key.log_request {
         booking.learn(|event| event.request = settle::logged_body(&body.bytes, g.settings.log_body_limit));
@@ -199,18 +224,45 @@ async fn call(
             Err(failure) => failed = Some(failure),
         }
     }
-    let mut serving = Serving::new(g, &arrival, planned, price, rate, &request);
+    let mut serving = Serving::new(g, &arrival, planned, price, rate, request);
     serving.client = Some(head);
     serving.dialect = Some(surface.dialect());
+    serving.form = surface.form();
     serving.attempts = attempts;
     serving.around = around;
     serving.dropped = dropped;
-    let exchanged = match (&embeddings, failed) {
-        (_, Some(failure)) => whole::failed(&serving, failure, &surface, session, booking).await,
-        (Some(asked), None) => Box::pin(embed::exchange(&serving, asked, session, booking, patience)).await,
-        (None, None) => serving.exchange(session, booking, Some(body), patience, None).await,
+    serving.embeddings = embeddings;
+    let exchanged = match failed {
+        Some(failure) => whole::failed(&mut serving, failure, &surface, session, booking).await,
+        None => serving.exchange(session, booking, Some(body), patience, None).await,
     };
     serving.finish(session, exchanged).await
+}
+
+/// The route that a model row stands for.
+fn routed(
+    snapshot: &Arc<Snapshot>,
+    key: &Arc<Key>,
+    served: &Arc<ServedModel>,
+    path: &str,
+    surface: &Surface,
+    deadline: Instant,
+) -> Result<Called, UnifiedError> {
+    if !matches!(surface, Surface::Talk(_) | Surface::Embeddings) {
+        return Err(compose::unfit(surface));
+    }
+    let route = snapshot
+        .routes()
+        .at(path)
+        .ok_or_else(|| UnifiedError::Misconfigured(Misconfigured::Missing("route").to_string()))?;
+    Ok(Called {
+        route: Arc::clone(route),
+        surface: surface.clone(),
+        key: Arc::clone(key),
+        snapshot: Arc::clone(snapshot),
+        row: Some(Arc::clone(served)),
+        deadline,
+    })
 }
 
 /// The `model` of a JSON object, which everything hangs on.

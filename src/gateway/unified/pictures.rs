@@ -24,7 +24,7 @@ const MOST: usize = 20;
 const AT_A_TIME: usize = 4;
 
 /// Memory that fetched pictures take, until it is dropped.
-pub(super) type Held = Vec<OwnedSemaphorePermit>;
+pub(in crate::gateway) type Held = Vec<OwnedSemaphorePermit>;
 
 /// Sees to the pictures that a request names, as its upstream needs them.
 pub(super) async fn provide(g: &Gateway, upstream: Format, request: &mut Request) -> Result<Held, UnifiedError> {

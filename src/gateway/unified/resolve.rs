@@ -7,18 +7,26 @@ use crate::domain::{Key, Setting};
 use crate::metering::Pricing;
 use crate::providers::{self, Handle};
 use crate::snapshot::{ServedModel, Snapshot};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Who answers to a name.
 #[derive(Clone, Debug)]
-pub(super) enum Resolved {
+pub(in crate::gateway) enum Resolved {
     Row {
         served: Arc<ServedModel>,
         /// As the upstream names it: the row's own, or what the caller put behind the slash.
         model: Box<str>,
     },
-    /// A provider setting of the key.
-    Own { provider: Handle, setting: Arc<Setting>, model: Box<str> },
+    /// A provider setting, or several of which any will do.
+    Own {
+        provider: Handle,
+        /// At least one.
+        settings: Vec<Arc<Setting>>,
+        model: Box<str>,
+        /// What a route's step says beside.
+        params: BTreeMap<Box<str>, Box<str>>,
+    },
 }
 
 /// In the order: a row of this very name; `row/model`; `provider/model` or a bare name by the key's own settings; the
@@ -70,7 +78,8 @@ fn own(snapshot: &Snapshot, pricing: &Pricing, key: &Key, name: &str, arrival: &
         let fitting: Vec<_> = settings.iter().filter(|s| *s.provider == *provider && s.allows_model(model)).collect();
         let setting = fitting.get(if key.rotation { chance.checked_rem(fitting.len())? } else { 0 })?;
         let provider = providers::by_name(provider)?.clone();
-        Some(Resolved::Own { provider, setting: Arc::clone(setting), model: model.into() })
+        let settings = vec![Arc::clone(setting)];
+        Some(Resolved::Own { provider, settings, model: model.into(), params: BTreeMap::new() })
     };
     if let Some((provider, model)) = name.split_once('/').filter(|(_, model)| !model.is_empty())
         && let Some(found) = of(provider, model)

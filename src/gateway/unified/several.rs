@@ -8,10 +8,11 @@ use super::super::forward::{self, Answer, Fault, Patience};
 use super::super::headers;
 use super::super::ready::{self, Asked, Halt, Ready};
 use super::super::refuse::GatewayError;
-use super::attempts::{Attempts, Why};
+use super::attempts::{Attempts, Heard};
 use super::translate::{ERROR_WHOLE, EXCEPTION, WHOLE};
 use crate::domain::{Setting, Usage, UsageSource};
 use crate::providers::{Call, Ending, Endpoint, Handle, Reading, ResponseMeter};
+use crate::routing::{Course, Failure};
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use http::HeaderMap;
@@ -123,22 +124,24 @@ impl Asker<'_> {
         let mut setting = Arc::clone(self.setting);
         let answer = loop {
             let answer = self.attempt(&setting, body, &mut gone).await;
-            let why = match &answer {
-                Ok(answer) => Why::Status(answer.status()),
-                Err(Halt::Fault(fault)) => Why::Fault(*fault),
+            let left = self.patience.deadline.saturating_duration_since(Instant::now());
+            let (failure, retry_after) = match &answer {
+                Ok(good) if good.status() < 400 => break answer,
+                Ok(bad) => (Failure::Status(bad.status()), bad.retry_after(self.g.ports.clock.now())),
+                Err(Halt::Fault(fault)) => (fault.failure(), None),
                 Err(Halt::Refused(_)) => break answer,
             };
-            let Some((next, pause)) = attempts.next(self.arrival.event_id, why) else { break answer };
-            if Instant::now() + pause >= self.patience.deadline {
-                break answer;
-            }
-            tracing::info!(?why, provider = self.provider.name(), "another attempt");
+            let course = attempts.course(self.arrival.event_id, Heard { failure, retry_after, left });
+            let Course::Again(pause) = course else { break answer };
+            tracing::info!(?failure, provider = self.provider.name(), "another try");
             drop(answer);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 _ = gone.wait_for(|gone| *gone) => return Told::failed(Failed::ClientGone, Reading::default()),
             }
-            setting = next;
+            if let Some(next) = attempts.setting() {
+                setting = Arc::clone(next);
+            }
         };
         match answer {
             Ok(answer) => self.take(answer, body, &setting, &mut gone).await,
@@ -198,7 +201,7 @@ impl Asker<'_> {
                 biased;
                 piece = session.read_response_body() => piece,
                 _ = gone.wait_for(|gone| *gone) => break Err(Failed::ClientGone),
-                () = tokio::time::sleep_until(self.patience.next()) => break Err(Failed::Gateway(GatewayError::Timeout)),
+                () = tokio::time::sleep_until(self.patience.going_on()) => break Err(Failed::Gateway(GatewayError::Timeout)),
             };
             match piece {
                 Ok(Some(piece)) => {

@@ -52,6 +52,10 @@ impl Surface {
             _ => Dialect::Unified,
         }
     }
+    /// The form of conversations on this path.
+    pub(in crate::gateway) const fn form(&self) -> Option<Format> {
+        if let Self::Talk(format) = self { Some(*format) } else { None }
+    }
     /// Label of bounded cardinality.
     pub(in crate::gateway) const fn template(&self) -> &'static str {
         match self {

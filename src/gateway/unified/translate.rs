@@ -1,7 +1,7 @@
 //! The answer of an upstream in the client's own form. The provider's meter stays inside and sees what it always sees:
 //! the bill is made of the upstream's own numbers.
 
-use super::compose::SESSION;
+use super::compose::{Face, SESSION};
 use super::error::envelope;
 use super::rename;
 use crate::domain::{MadeObject, Usage};
@@ -63,6 +63,8 @@ pub(in crate::gateway) struct Translation {
     pub(super) sources: Vec<Citation>,
     /// The answer is text for people, under which a list may stand.
     pub(super) prose: bool,
+    /// Whose errors the client reads.
+    pub(super) face: Face,
 }
 
 impl Translation {
@@ -191,7 +193,7 @@ impl Translated {
                     message: "The provider's answer cannot be read.".into(),
                     code: Some("upstream_error".into()),
                 };
-                error_body(how.client, &failure, 502)
+                error_body((how.client, how.face), &failure, 502)
             }
         }
     }
@@ -288,7 +290,8 @@ impl ResponseMeter for Translated {
                 out.push(whole);
             }
             Mode::Failed { status, class, body } => {
-                let (status, body) = failed_body(self.how.upstream, self.how.client, *status, class.as_deref(), body);
+                let (status, body) =
+                    failed_body(self.how.upstream, (self.how.client, self.how.face), *status, class.as_deref(), body);
                 self.status = Some(status);
                 out.push(body);
             }
@@ -396,7 +399,7 @@ fn client_status(upstream: Format, status: u16, failure: &Failure) -> (u16, Opti
 /// An upstream's error as the client reads it. `class`: what its headers call it.
 pub(super) fn failed_body(
     upstream: Format,
-    client: Format,
+    client: (Format, Face),
     status: u16,
     class: Option<&str>,
     body: &[u8],
@@ -410,10 +413,11 @@ pub(super) fn failed_body(
     (status, body)
 }
 
-fn error_body(client: Format, failure: &Failure, status: u16) -> Bytes {
+fn error_body(client: (Format, Face), failure: &Failure, status: u16) -> Bytes {
     match client {
-        Format::Anthropic => anthropic_error(failure).to_string().into(),
-        _ => {
+        (Format::Anthropic, _) => anthropic_error(failure).to_string().into(),
+        (_, Face::Own) => serde_json::json!({ "error": openai_error(failure) }).to_string().into(),
+        (_, Face::Unified) => {
             let object = openai_error(failure);
             let text = |name: &str| object.get(name).and_then(|v| v.as_str());
             let kind = match status {

@@ -5,34 +5,83 @@ use super::super::headers;
 use super::super::refuse::GatewayError;
 use super::super::relay::{Delivered, Delivery};
 use super::super::settle::{self, Outcome, ResponseLog};
+use super::super::tries::Last;
 use super::super::walk::{Exchanged, Serving};
+use super::compose::Face;
 use super::several::{Bill, Failed};
 use super::surface::Surface;
 use super::translate::failed_body;
 use crate::ledger::Booking;
 use crate::providers::Ending;
+use crate::routing::Failure;
 use crate::wire::chat;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// What was made, and what it has consumed.
-pub(super) struct Made {
+pub(in crate::gateway) struct Made {
     pub(super) outcome: Result<Bytes, Failed>,
     /// The form of the upstream's errors, and that of the client's.
     pub(super) errors: chat::Format,
-    pub(super) client: chat::Format,
+    pub(super) client: (chat::Format, Face),
     pub(super) bill: Bill,
     /// Spent waiting for the upstream.
     pub(super) waited: Duration,
 }
 
+impl Made {
+    /// Why there is no answer, and how long the upstream wants to be left alone.
+    pub(in crate::gateway) fn failure(&self) -> Option<(Failure, Option<Duration>)> {
+        let Err(failed) = &self.outcome else { return None };
+        Some(match failed {
+            Failed::ClientGone => (Failure::ClientGone, None),
+            Failed::Upstream { status, retry_after, .. } => {
+                let seconds = retry_after.as_ref().and_then(|after| after.to_str().ok()?.parse().ok());
+                (Failure::Status(*status), seconds.map(Duration::from_secs))
+            }
+            Failed::Gateway(GatewayError::Connect) => (Failure::Connect, None),
+            Failed::Gateway(GatewayError::Timeout) => (Failure::Timeout, None),
+            Failed::Gateway(GatewayError::UpstreamAuth) => (Failure::Status(403), None),
+            Failed::Gateway(GatewayError::Upstream) => (Failure::Broken, None),
+            Failed::Gateway(_) => (Failure::Unfit, None),
+        })
+    }
+
+    /// The refusal in it, as it is kept while something else is tried.
+    pub(in crate::gateway) fn into_last(self, serving: &Serving<'_>) -> Option<Last> {
+        let upstream_request_id = self.bill.upstream_request_id.clone();
+        match self.outcome {
+            Err(Failed::Gateway(GatewayError::UpstreamAuth)) => Some(Last::Refused(GatewayError::UpstreamAuth)),
+            refused @ Err(Failed::Upstream { .. }) => {
+                let answered = Answered::of(refused, self.errors, self.client);
+                let head = answered.head(&serving.stamp());
+                let provider = serving.planned.provider.name().into();
+                let model = serving.planned.call.model.clone();
+                Some(Last::Answer { head: Box::new(head), body: answered.body, upstream_request_id, provider, model })
+            }
+            _ => None,
+        }
+    }
+
+    /// As [`deliver`].
+    pub(in crate::gateway) async fn deliver(
+        self,
+        serving: &mut Serving<'_>,
+        session: &mut Session,
+        booking: Booking,
+    ) -> Exchanged {
+        deliver(serving, self, session, booking).await
+    }
+}
+
 /// What was to come before the answer has failed: nothing is billed.
 pub(super) async fn failed(
-    serving: &Serving<'_>,
+    serving: &mut Serving<'_>,
     failure: Failed,
     surface: &Surface,
     session: &mut Session,
@@ -40,15 +89,20 @@ pub(super) async fn failed(
 ) -> Exchanged {
     let client = if let Surface::Talk(client) = surface { *client } else { chat::Format::OpenAiChat };
     let errors = chat::Format::Knowledge;
+    let client = (client, Face::Unified);
     let made = Made { outcome: Err(failure), errors, client, bill: Bill::default(), waited: Duration::ZERO };
     deliver(serving, made, session, booking).await
 }
 
 /// As [`Serving::exchange`]: whatever happens, the booking is closed when this returns.
-pub(super) async fn deliver(serving: &Serving<'_>, made: Made, session: &mut Session, booking: Booking) -> Exchanged {
-    let (g, arrival, planned) = (serving.g, serving.arrival, &serving.planned);
+async fn deliver(serving: &mut Serving<'_>, made: Made, session: &mut Session, booking: Booking) -> Exchanged {
     let Made { outcome, errors, client, bill, waited } = made;
     let answered = Answered::of(outcome, errors, client);
+    if let Some(recorder) = serving.recorder.as_mut().filter(|_| answered.status == 200) {
+        recorder.add(std::slice::from_ref(&answered.body));
+        recorder.is_whole();
+    }
+    let (g, arrival, planned) = (serving.g, serving.arrival, &serving.planned);
     let mut log = ResponseLog::new(planned.key.log_response, false, g.settings.log_body_limit);
     log.add(std::slice::from_ref(&answered.body));
     let outcome = Outcome {
@@ -70,15 +124,8 @@ pub(super) async fn deliver(serving: &Serving<'_>, made: Made, session: &mut Ses
     if answered.client_gone {
         return exchanged(delivered(Delivery::ClientGone, None, booked), None, Duration::ZERO);
     }
-    let mut head = HeaderMap::with_capacity(10);
-    head.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some(after) = answered.retry_after {
-        head.insert(RETRY_AFTER, after);
-    }
-    let stamp = headers::Stamp { cost: Some(booked.cost.to_string()), ..serving.stamp() };
-    stamp.apply(&mut head);
-    let status = StatusCode::from_u16(answered.status).unwrap_or(StatusCode::BAD_GATEWAY);
-    let sent = send(session, headers::response(status, head), answered.body).await;
+    let head = answered.head(&headers::Stamp { cost: Some(booked.cost.to_string()), ..serving.stamp() });
+    let sent = send(session, head, answered.body).await;
     let delivery = if sent.is_ok() { Delivery::Whole } else { Delivery::ClientGone };
     exchanged(delivered(delivery, first_byte, booked), None, waited)
 }
@@ -93,7 +140,18 @@ struct Answered {
 }
 
 impl Answered {
-    fn of(answer: Result<Bytes, Failed>, errors: chat::Format, client: chat::Format) -> Self {
+    fn head(&self, stamp: &headers::Stamp) -> ResponseHeader {
+        let mut head = HeaderMap::with_capacity(10);
+        head.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(after) = &self.retry_after {
+            head.insert(RETRY_AFTER, after.clone());
+        }
+        stamp.apply(&mut head);
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_GATEWAY);
+        headers::response(status, head)
+    }
+
+    fn of(answer: Result<Bytes, Failed>, errors: chat::Format, client: (chat::Format, Face)) -> Self {
         let nothing = Self { status: 200, body: Bytes::new(), retry_after: None, refusal: None, client_gone: false };
         match answer {
             Ok(body) => Self { body, ..nothing },

@@ -13,6 +13,8 @@ pub enum Misconfigured {
     Provider,
     #[error("You must specify the parameters '{0}' in the backend model configuration.")]
     Missing(&'static str),
+    #[error("The model stands for a route, which cannot be used here.")]
+    Route,
 }
 
 /// The members of a config.

@@ -1,7 +1,7 @@
 //! The kinds of upstream that a model row may name in `provider`, and what their config means.
 
 use super::config::{Config, Entries, Misconfigured};
-use super::{Answerer, Backend, CachedRates, EmbeddingOptions, KnowledgeBase, UseCase};
+use super::{Answerer, Backend, CachedRates, EmbeddingOptions, KnowledgeBase, ROUTE, UseCase};
 use crate::domain::Model;
 use crate::providers::compatible::Compatible;
 use crate::providers::{Handle, by_name};
@@ -27,7 +27,14 @@ const KINDS: &[(&str, Build)] = &[
 
 /// Every kind that may be named.
 pub fn names() -> Vec<&'static str> {
-    KINDS.iter().map(|(name, _)| *name).collect()
+    KINDS.iter().map(|(name, _)| *name).chain([ROUTE]).collect()
+}
+
+/// The path that a row for a route names.
+pub(super) fn route(config: &str) -> Result<Box<str>, Misconfigured> {
+    let config = Config::parse(config)?;
+    let path = config.text("route").filter(|path| path.starts_with('/'));
+    path.map(Into::into).ok_or(Misconfigured::Missing("route"))
 }
 
 pub(super) fn build(row: &Model) -> Result<Backend, Misconfigured> {
@@ -35,6 +42,9 @@ pub(super) fn build(row: &Model) -> Result<Backend, Misconfigured> {
 }
 
 pub(super) fn of(kind: &str, config: &str) -> Result<Backend, Misconfigured> {
+    if kind == ROUTE {
+        return Err(Misconfigured::Route);
+    }
     let (_, build) = KINDS.iter().find(|(name, _)| *name == kind).ok_or(Misconfigured::Provider)?;
     build(&Config::parse(config)?)
 }

@@ -18,12 +18,25 @@ pub use kinds::names;
 /// Answers out of a knowledge base.
 pub const KNOWLEDGE_BASE: &str = "bedrock-knowledge-base";
 
+/// Another path serves it: the one of a route.
+pub const ROUTE: &str = "route";
+
+/// The path of the route that a row of that kind stands for.
+///
+/// # Errors
+/// The row names none.
+pub fn route_of(row: &Model) -> Result<Option<Box<str>>, Misconfigured> {
+    if *row.provider == *ROUTE { kinds::route(row.config.expose()).map(Some) } else { Ok(None) }
+}
+
 /// Whether a model of this kind can be called with this config.
 ///
 /// # Errors
 /// What is missing, as a sentence without values.
 pub fn check(kind: &str, config: &serde_json::Value) -> Result<(), String> {
-    kinds::of(kind, &config.to_string()).map(drop).map_err(|missing| missing.to_string())
+    let config = config.to_string();
+    let checked = if kind == ROUTE { kinds::route(&config).map(drop) } else { kinds::of(kind, &config).map(drop) };
+    checked.map_err(|missing| missing.to_string())
 }
 
 /// An upstream for one model row.
