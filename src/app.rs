@@ -4,19 +4,21 @@ mod succession;
 
 use crate::admin::{self, AdminState};
 use crate::auth::shared::SharedSecrets;
+use crate::cache::{CacheLimits, MemoryCache};
 use crate::clock::SystemClock;
 use crate::config::{Config, Durability, Unpriced, UnsupportedParams};
 use crate::counters::MemoryCounters;
 use crate::credentials::HostCredentials;
 use crate::domain::time::Clock;
 use crate::domain::{Key, Role, Setting, UnixMillis, Window};
-use crate::gateway::{self, FetchRules, Gateway, GatewaySettings, KeyExpiry, Ports};
+use crate::gateway::{self, FetchRules, Gateway, GatewaySettings, KeyExpiry, Ports, RouteRules};
 use crate::journal::{DrainSettings, Drainer, FileJournal, Former, JournalSettings, Standing};
 use crate::ledger::Journal;
 use crate::limits::Counters;
 use crate::metering::Pricing;
 use crate::metering::count::Encoding;
 use crate::providers;
+use crate::routing::{Health, HealthRules};
 use crate::server::{self, Faces, Predecessor, ServerSettings};
 use crate::snapshot::Snapshot;
 use crate::store::loader::Loader;
@@ -32,7 +34,7 @@ use parking_lot::Mutex;
 use pingora_core::connectors::ConnectorOptions;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use succession::{Before, Books, Last};
 use tokio::runtime::{Builder, Runtime};
 
@@ -89,7 +91,9 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
     let wanted = Wanted { loader: loader.clone(), host: host.clone() };
     runtime.block_on(wanted.look());
     runtime.spawn(poll(loader.clone(), wanted.clone(), config.store.refresh_interval, metrics.clone()));
-    runtime.spawn(sweep(counters.clone(), clock.clone()));
+    let limits = CacheLimits { memory: config.routes.cache_memory.bytes(), entry: config.routes.cache_entry.bytes() };
+    let answers = Arc::new(MemoryCache::new(limits));
+    runtime.spawn(sweep(counters.clone(), answers.clone(), clock.clone()));
     if config.events.retention > 0 {
         let events: Arc<dyn EventStore> = store.clone();
         runtime.spawn(retention::keep_for(config.events.retention, events, clock.clone()));
@@ -98,7 +102,6 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
     let readiness = Arc::new(Ready { store: store.clone(), journal: journal.clone() });
     let request_log = open_request_log(config)?;
     let ports = Ports {
-        cache: Arc::new(crate::gateway::NoCache),
         snapshot: loader.cell(),
         counters: counters.clone(),
         journal: journal.clone(),
@@ -106,6 +109,7 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
         clock: clock.clone(),
         metrics: metrics.clone(),
         expiry,
+        cache: answers.clone(),
         objects: store.clone(),
         ambient: host,
         readiness: readiness.clone(),
@@ -115,10 +119,11 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
     let conf = server::server_conf(&server_settings);
     let proxy = Gateway::new(ports, gateway_settings(config), ConnectorOptions::from_server_conf(&conf));
     let access = admin::Access::new(admin_secrets(config));
+    let routes = (proxy.health(), answers);
     let (dropped_lines, requests) = (log_guard.dropped_lines(), request_log.clone());
     let dropped_lines = move || dropped_lines() + requests.as_ref().map_or(0, |log| log.dropped_lines());
     let scrape: Arc<dyn Fn() -> String + Send + Sync> =
-        Arc::new(scrape(metrics, journal.clone(), counters.clone(), loader.clone(), Box::new(dropped_lines)));
+        Arc::new(scrape(metrics, journal.clone(), counters.clone(), loader.clone(), routes, Box::new(dropped_lines)));
     let picture = loader.cell();
     let books = Books {
         store: store.clone(),
@@ -333,11 +338,12 @@ async fn poll(loader: Arc<Loader>, wanted: Wanted, every: Duration, metrics: Arc
     }
 }
 
-async fn sweep(counters: Arc<MemoryCounters>, clock: Arc<dyn Clock>) {
+async fn sweep(counters: Arc<MemoryCounters>, answers: Arc<MemoryCache>, clock: Arc<dyn Clock>) {
     let mut ticks = tokio::time::interval(SWEEP);
     loop {
         ticks.tick().await;
         counters.sweep(clock.now());
+        answers.sweep(clock.now());
     }
 }
 
@@ -347,6 +353,7 @@ fn scrape(
     journal: Arc<FileJournal>,
     counters: Arc<MemoryCounters>,
     loader: Arc<Loader>,
+    (health, answers): (Arc<Health>, Arc<MemoryCache>),
     dropped_lines: Box<dyn Fn() -> u64 + Send + Sync>,
 ) -> impl Fn() -> String + Send + Sync {
     move || {
@@ -355,6 +362,7 @@ fn scrape(
         let (holds, held) = counters.holds();
         metrics.observe_holds(holds, held);
         metrics.observe_snapshot(loader.current().keys() as u64, loader.age());
+        metrics.observe_routes(health.set_aside(Instant::now()), answers.bytes());
         metrics.observe_dropped_log_lines(dropped_lines());
         metrics.render()
     }
@@ -392,14 +400,6 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
         Some((provider.name().to_owned(), url.as_str().to_owned()))
     });
     GatewaySettings {
-        routes: crate::gateway::RouteRules {
-            health: crate::routing::HealthRules {
-                failures: 5,
-                pause: Duration::from_secs(30),
-                longest_pause: Duration::from_secs(300),
-            },
-            cache_entry: 1 << 20,
-        },
         request_timeout: proxy.request_timeout,
         max_request_timeout: proxy.max_request_timeout,
         idle_timeout: proxy.idle_timeout,
@@ -432,6 +432,14 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
             test_networks: if config.debug.test_hooks { config.debug.fetch_networks.clone() } else { Vec::new() },
         },
         refuse_unsupported: config.unified.unsupported_params == UnsupportedParams::Refuse,
+        routes: RouteRules {
+            health: HealthRules {
+                failures: config.routes.breaker_failures,
+                pause: config.routes.breaker_pause,
+                longest_pause: config.routes.breaker_longest_pause,
+            },
+            cache_entry: config.routes.cache_entry.as_usize(),
+        },
     }
 }
 

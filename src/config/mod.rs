@@ -21,8 +21,8 @@ pub use environment::Environment;
 pub use example::example;
 pub use mistake::{Mistake, Mistakes};
 pub use sections::{
-    Admin, Debug, Events, Ledger, Limits, Management, Pricing, Provider, Proxy, Security, Single, Store, Telemetry,
-    Unified,
+    Admin, Debug, Events, Ledger, Limits, Management, Pricing, Provider, Proxy, Routes, Security, Single, Store,
+    Telemetry, Unified,
 };
 pub use value::{ByteSize, Durability, Region, Unpriced, UnsupportedParams};
 
@@ -42,6 +42,7 @@ pub struct Config {
     pub admin: Admin,
     pub single: Single,
     pub unified: Unified,
+    pub routes: Routes,
     pub management: Management,
     pub store: Store,
     pub security: Security,

@@ -129,6 +129,7 @@ fn spans(config: &Config, reader: &mut Reader<'_>) {
         ("proxy.body_timeout", proxy.body_timeout),
         ("proxy.keepalive_timeout", proxy.keepalive_timeout),
         ("unified.keep_alive", config.unified.keep_alive),
+        ("routes.breaker_pause", config.routes.breaker_pause),
         ("store.refresh_interval", config.store.refresh_interval),
         ("ledger.sync_interval", config.ledger.sync_interval),
     ] {
@@ -141,6 +142,12 @@ fn spans(config: &Config, reader: &mut Reader<'_>) {
         reader.refuse(
             &["proxy.request_timeout", "proxy.max_request_timeout"],
             "proxy.request_timeout is longer than proxy.max_request_timeout",
+        );
+    }
+    if config.routes.breaker_pause > config.routes.breaker_longest_pause {
+        reader.refuse(
+            &["routes.breaker_pause", "routes.breaker_longest_pause"],
+            "routes.breaker_pause is longer than routes.breaker_longest_pause",
         );
     }
 }

@@ -108,6 +108,23 @@ section! {
 }
 
 section! {
+    /// Routes: what is the same for all of them.
+    Routes {
+        /// After so many requests in a row have failed with a credential, or at a model of the unified API, it is passed
+        /// by for a while. 0 = never.
+        breaker_failures: u32 = "5";
+        /// For how long at first; then one request tries it, and the pause doubles each time that fails.
+        breaker_pause: Duration = "30s";
+        /// The longest such pause, also when the upstream asks for more.
+        breaker_longest_pause: Duration = "5m";
+        /// All kept answers together. 0 = none is kept, whatever routes say.
+        cache_memory: ByteSize = "64MiB";
+        /// Largest answer that is kept; at most half of `cache_memory`.
+        cache_entry: ByteSize = "1MiB";
+    }
+}
+
+section! {
     /// The management API.
     Management {
         /// Origins of web pages that may call it and the unified API, separated by commas. Keys are asked for in any case.
@@ -256,6 +273,7 @@ pub(super) fn all() -> Vec<Section> {
         Section { path: "admin", about: Admin::ABOUT, keys: Admin::KEYS },
         Section { path: "single", about: Single::ABOUT, keys: Single::KEYS },
         Section { path: "unified", about: Unified::ABOUT, keys: Unified::KEYS },
+        Section { path: "routes", about: Routes::ABOUT, keys: Routes::KEYS },
         Section { path: "management", about: Management::ABOUT, keys: Management::KEYS },
         Section { path: "store", about: Store::ABOUT, keys: Store::KEYS },
         Section { path: "security", about: Security::ABOUT, keys: Security::KEYS },
@@ -276,6 +294,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let admin = Admin::read("admin", reader);
     let single = Single::read("single", reader);
     let unified = Unified::read("unified", reader);
+    let routes = Routes::read("routes", reader);
     let management = Management::read("management", reader);
     let store = Store::read("store", reader);
     let security = Security::read("security", reader);
@@ -291,6 +310,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Config> {
         admin: admin?,
         single: single?,
         unified: unified?,
+        routes: routes?,
         management: management?,
         store: store?,
         security: security?,

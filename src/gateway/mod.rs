@@ -84,6 +84,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
     pub expiry: KeyExpiry,
+    /// Answers of routes.
+    pub cache: Arc<dyn ResponseCache>,
     /// Whose a provider's objects are.
     pub objects: Arc<dyn ObjectStore>,
     /// The host's own credentials, for settings without any.
@@ -176,9 +178,9 @@ pub struct Gateway {
     memory: read::BodyMemory,
     refusals: Rate,
     objects: objects::Objects,
-    draining: Arc<AtomicBool>,
     /// Upstreams that fail, as routes find them.
-    health: Health,
+    health: Arc<Health>,
+    draining: Arc<AtomicBool>,
     /// Requests to routes that others wait for.
     flights: Arc<flight::Flights>,
 }
@@ -222,7 +224,7 @@ impl Gateway {
             memory: read::BodyMemory::new(settings.body_memory),
             refusals: Rate::new(Duration::from_secs(60)),
             objects: objects::Objects::new(ports.objects.clone()),
-            health: Health::new(settings.routes.health),
+            health: Arc::new(Health::new(settings.routes.health)),
             flights: flight::Flights::new(MOST_FLIGHTS),
             draining: Arc::default(),
             ports,
@@ -235,22 +237,12 @@ impl Gateway {
         Rules::of(key, self.settings.budget_mode, &self.settings.billing_zone, at)
     }
 
+    /// Which upstreams are set aside, for whoever counts them.
+    pub fn health(&self) -> Arc<Health> {
+        Arc::clone(&self.health)
+    }
+
     pub fn in_flight(&self) -> InFlight {
         InFlight { metrics: self.ports.metrics.clone(), draining: self.draining.clone() }
     }
-}
-
-#[derive(Debug)]
-pub struct NoCache;
-#[async_trait]
-impl ResponseCache for NoCache {
-    async fn get(
-        &self,
-        _: &crate::routing::CacheKey,
-        _: crate::routing::AnswerForm,
-        _: UnixMillis,
-    ) -> Option<Arc<crate::routing::CachedAnswer>> {
-        None
-    }
-    async fn put(&self, _: &crate::routing::CacheKey, _: Arc<crate::routing::CachedAnswer>) {}
 }

@@ -109,7 +109,7 @@ impl Serving<'_> {
             }
             Course::Onward { elsewhere } => {
                 self.step_failed(&failed);
-                let mut run = self.run.take()?;
+                let Some(mut run) = self.run.take() else { return Some(failed) };
                 let leg = Box::pin(run.onward(self, session.req_header(), elsewhere)).await;
                 self.run = Some(run);
                 let Some(leg) = leg else { return Some(failed) };

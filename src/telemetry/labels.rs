@@ -79,6 +79,20 @@ label! {
 }
 
 label! {
+    /// What the cache of a route was for a request.
+    CacheResult {
+        /// The answer was there.
+        Hit = "hit",
+        /// It was not, and the upstream was asked.
+        Miss = "miss",
+        /// Somebody else was asking already, and the answer was shared.
+        Joined = "joined",
+        /// The request is not one whose answer could be kept.
+        Bypass = "bypass",
+    }
+}
+
+label! {
     /// The hundred that a status belongs to.
     StatusClass {
         Informational = "1xx",
@@ -158,6 +172,7 @@ mod tests {
         check_numbering::<RefusalReason>();
         check_numbering::<AbortedBy>();
         check_numbering::<ConnectionState>();
+        check_numbering::<CacheResult>();
         check_numbering::<StatusClass>();
         check_numbering::<TokenKind>();
     }

@@ -3,6 +3,7 @@
 
 use super::endpoint::{EndpointMetrics, ProviderMetrics};
 use super::labels::{AbortedBy, ConnectionState, PerLabel, RefusalReason};
+use super::routes::{Families, RouteMetrics, Routes};
 use crate::domain::Money;
 use arc_swap::ArcSwap;
 use prometheus::core::Collector;
@@ -26,7 +27,7 @@ const OVERHEAD_BUCKETS: &[f64] =
     &[0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 1.0];
 /// Endpoint handles kept. Templates are fixed in code, far fewer than this; beyond it all count as `other`.
 const MAX_ENDPOINTS: usize = 2_048;
-const OTHER: &str = "other";
+pub(super) const OTHER: &str = "other";
 
 /// Two metrics claim the same name.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,9 @@ pub struct Metrics {
     snapshot_age: Gauge,
     store_errors: IntCounter,
     log_dropped: PulledCounter,
+    routes: Routes,
+    set_aside: IntGauge,
+    cache_bytes: IntGauge,
     // Read on every request, written once per endpoint: readers take no lock.
     endpoints: ArcSwap<HashMap<EndpointName, Arc<EndpointMetrics>>>,
 }
@@ -90,12 +94,14 @@ impl Metrics {
                 r,
                 "request_duration_seconds",
                 "From the first byte of a request to the last byte of its response.",
+                &["provider", "endpoint"],
                 DURATION_BUCKETS,
             )?,
             first_byte: histograms(
                 r,
                 "time_to_first_byte_seconds",
                 "From the first byte of a request to the first byte of its response.",
+                &["provider", "endpoint"],
                 FIRST_BYTE_BUCKETS,
             )?,
             overhead: add(
@@ -146,6 +152,9 @@ impl Metrics {
                 "log_lines_dropped_total",
                 "Log lines dropped because the output was slower than the gateway.",
             )?,
+            routes: Routes::new(route_families(r)?),
+            set_aside: gauge(r, "route_set_aside", "Credentials and models that routes pass by because they fail.")?,
+            cache_bytes: gauge(r, "route_cache_bytes", "Bytes that kept answers of routes take.")?,
             endpoints: ArcSwap::default(),
             registry,
         })
@@ -180,6 +189,15 @@ impl Metrics {
                 unpriced: self.unpriced.with_label_values(&[provider]),
             }),
         }
+    }
+
+    /// The handles of the route at this path; the same for every later call. Lock-free but for the first call of each.
+    pub fn route(&self, path: &str) -> Arc<RouteMetrics> {
+        self.routes.of(path)
+    }
+    /// As [`RouteMetrics::tried`], for who does it once.
+    pub fn route_try(&self, path: &str, step: u16, provider: &'static str, outcome: &'static str, took: Duration) {
+        self.routes.of(path).tried(step, provider, outcome, took);
     }
 
     /// Counts a request as in flight until the value is dropped.
@@ -218,6 +236,10 @@ impl Metrics {
     pub fn observe_snapshot(&self, keys: u64, age: Duration) {
         self.keys_loaded.set(signed(keys));
         self.snapshot_age.set(age.as_secs_f64());
+    }
+    pub fn observe_routes(&self, set_aside: usize, cache_bytes: u64) {
+        self.set_aside.set(i64::try_from(set_aside).unwrap_or(i64::MAX));
+        self.cache_bytes.set(signed(cache_bytes));
     }
     /// `total` since the log was opened.
     pub fn observe_dropped_log_lines(&self, total: u64) {
@@ -284,9 +306,33 @@ fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Res
     add(registry, IntCounterVec::new(opts(name, help), labels))
 }
 
-fn histograms(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> Result<HistogramVec> {
+fn histograms(registry: &Registry, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> Result<HistogramVec> {
     let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-    add(registry, HistogramVec::new(options, &["provider", "endpoint"]))
+    add(registry, HistogramVec::new(options, labels))
+}
+
+fn route_families(r: &Registry) -> Result<Families> {
+    Ok(Families {
+        tries: counters(
+            r,
+            "route_tries_total",
+            "Tries of the steps of routes, by how they ended.",
+            &["route", "step", "provider", "outcome"],
+        )?,
+        duration: histograms(
+            r,
+            "route_try_duration_seconds",
+            "From the beginning of a try to its end, or to its first output when it is the answer.",
+            &["route", "step"],
+            DURATION_BUCKETS,
+        )?,
+        cache: counters(
+            r,
+            "route_cache_total",
+            "Requests of routes with a cache, by what it was for them.",
+            &["route", "result"],
+        )?,
+    })
 }
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge> {

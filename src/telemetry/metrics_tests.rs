@@ -51,6 +51,7 @@ fn a_finished_request_is_in_every_metric_of_its_endpoint() {
 fn every_metric_is_rendered_under_its_name() {
     let metrics = Metrics::new().unwrap();
     metrics.endpoint("openai", "/v1/models").finished(&finished(200, &Usage::default()));
+    metrics.route_try("/chat", 1, "openai", "answered", Duration::ZERO);
     let text = metrics.render();
     for name in [
         "build_info gauge",
@@ -74,6 +75,11 @@ fn every_metric_is_rendered_under_its_name() {
         "snapshot_age_seconds gauge",
         "store_errors_total counter",
         "log_lines_dropped_total counter",
+        "route_tries_total counter",
+        "route_try_duration_seconds histogram",
+        "route_cache_total counter",
+        "route_set_aside gauge",
+        "route_cache_bytes gauge",
     ] {
         assert!(text.contains(&format!("# TYPE tollgate_{name}\n")), "{name} is missing in\n{text}");
     }

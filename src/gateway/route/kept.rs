@@ -6,8 +6,8 @@ use super::super::arrival::Arrival;
 use super::super::flight::{Landed, LeaderGuard, Role};
 use super::super::unified::Surface;
 use super::legs::Request;
-use super::shim::{CacheResult, RouteMetrics as _};
 use crate::routing::{AnswerForm, CacheKey, CachedAnswer, KeyParts, cache_key};
+use crate::telemetry::CacheResult;
 use crate::wire::chat::{self, Format};
 use crate::wire::json_walk;
 use bytes::Bytes;
@@ -211,8 +211,8 @@ fn in_form(answer: &Arc<CachedAnswer>, form: AnswerForm, asked: &Request) -> Opt
     }
     let format = asked.surface.form()?;
     let body = match form {
-        AnswerForm::Stream => super::shim::as_stream(format, &answer.body, wants_usage(&asked.body)),
-        AnswerForm::Whole => super::shim::as_whole(format, &answer.body),
+        AnswerForm::Stream => chat::as_stream(format, &answer.body, wants_usage(&asked.body)),
+        AnswerForm::Whole => chat::as_whole(format, &answer.body),
     }?;
     let content_type = content_type(form, &asked.surface).into();
     Some(Arc::new(CachedAnswer { form, content_type, body: body.into(), ..CachedAnswer::clone(answer) }))

@@ -209,24 +209,3 @@ fn own_dialect(surface: &Surface) -> Dialect {
         other => other,
     }
 }
-
-pub(in crate::gateway) mod shim {
-    #[derive(Clone, Copy)]
-    pub enum CacheResult {
-        Hit,
-        Miss,
-        Joined,
-        Bypass,
-    }
-    pub trait RouteMetrics {
-        fn route_try(&self, _r: &str, _s: u16, _p: &'static str, _o: &'static str, _t: std::time::Duration) {}
-        fn route_cache(&self, _r: &str, _c: CacheResult) {}
-    }
-    impl RouteMetrics for crate::telemetry::Metrics {}
-    pub fn as_stream(_: crate::wire::chat::Format, _: &[u8], _: bool) -> Option<Vec<u8>> {
-        None
-    }
-    pub fn as_whole(_: crate::wire::chat::Format, _: &[u8]) -> Option<Vec<u8>> {
-        None
-    }
-}

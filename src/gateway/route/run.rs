@@ -7,7 +7,6 @@ use super::super::forward::Patience;
 use super::super::refuse::GatewayError;
 use super::super::walk::Serving;
 use super::legs::{self, Leg, Request};
-use super::shim::RouteMetrics as _;
 use crate::domain::{Routed, Try};
 use crate::routing::{self, Failure, Standing};
 use http::HeaderMap;
