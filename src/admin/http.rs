@@ -50,6 +50,8 @@ pub(super) const LISTING_KEYS: Kind = kind(OURS, "/errors/getting-keys", "listin
 pub(super) const SETTINGS: Kind = kind(OURS, "/errors/provider-settings-manager", "provider setting operation failed");
 pub(super) const CUSTOM_PROVIDERS: Kind =
     kind(OURS, "/errors/custom-provider-manager", "custom provider operation failed");
+pub(super) const ROUTES: Kind = kind(OURS, "/errors/route-manager", "route operation failed");
+pub(super) const ROUTE_NOT_FOUND: Kind = kind(GONE, "/errors/route-not-found", "route not found");
 pub(super) const KEY_NOT_FOUND: Kind = kind(GONE, "/errors/key-not-found", "key not found");
 pub(super) const KEY_REPORTING: Kind = kind(OURS, "/errors/key-reporting-manager", "key reporting failed");
 pub(super) const MISSING_KEY_ID: Kind = kind(BAD, "/errors/missing-key-id", "key id is missing");

@@ -17,6 +17,7 @@ mod management;
 mod models;
 mod openapi;
 mod reporting;
+mod routes;
 mod session;
 mod settings;
 mod state;
@@ -41,6 +42,7 @@ fn resources() -> OpenApiRouter<AdminState> {
         .merge(keys::resource())
         .merge(settings::resource())
         .merge(custom::resource())
+        .merge(routes::resource())
         .merge(reporting::resource())
         .merge(events::resource())
         .merge(health::metrics())

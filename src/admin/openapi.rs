@@ -29,7 +29,7 @@ pub(super) fn document() -> OpenApi {
     let (_, mut api) = resources().merge(health::open()).split_for_parts();
     let mut info = Info::new("Tollgate configuration API", env!("CARGO_PKG_VERSION"));
     info.description =
-        Some("Keys, provider settings, reports and events. Times are Unix seconds, money is USD.".into());
+        Some("Keys, provider settings, routes, reports and events. Times are Unix seconds, money is USD.".into());
     api.info = info;
     let mut components = api.components.take().unwrap_or_default();
     let header = ApiKey::Header(ApiKeyValue::new("X-API-KEY"));

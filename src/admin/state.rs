@@ -5,6 +5,7 @@ use crate::auth::origins::Origins;
 use crate::domain::BillingZone;
 use crate::domain::time::Clock;
 use crate::limits::Counters;
+use crate::metering::Pricing;
 use crate::providers::SettingSchema;
 use crate::snapshot::Snapshot;
 use crate::store::SharedStore;
@@ -60,6 +61,8 @@ pub struct AdminState {
     pub model_providers: fn() -> Vec<&'static str>,
     /// What is missing in a model's config for its kind, as a sentence.
     pub check_model: fn(&str, &serde_json::Value) -> Result<(), String>,
+    /// What is known of models by their prices.
+    pub pricing: Arc<Pricing>,
     /// Most events in one answer; 0 = no cap.
     pub events_limit: u64,
     /// All metrics in Prometheus' text format.

@@ -27,6 +27,32 @@ pub fn parse(text: &str) -> Option<Duration> {
     (seconds < 9_223_372_036).then(|| Duration::new(seconds, subsec))
 }
 
+/// The units that text is written in, the coarsest first, in nanoseconds.
+const UNITS: [(&str, u128); 6] = [
+    ("h", 3_600_000_000_000),
+    ("m", 60_000_000_000),
+    ("s", 1_000_000_000),
+    ("ms", 1_000_000),
+    ("us", 1_000),
+    ("ns", 1),
+];
+
+/// A whole number of the coarsest unit that says it exactly: `5m`, `168h`, `1500ms`. [`parse`] reads it back.
+pub fn text(duration: Duration) -> String {
+    written(duration, |_| true)
+}
+
+/// As [`text`], in seconds or parts of them: `60s`.
+pub fn text_in_seconds(duration: Duration) -> String {
+    written(duration, |unit| unit.ends_with('s'))
+}
+
+fn written(duration: Duration, wanted: fn(&str) -> bool) -> String {
+    let nanos = duration.as_nanos();
+    let exact = UNITS.iter().find(|(unit, size)| wanted(unit) && nanos >= *size && nanos.is_multiple_of(*size));
+    exact.map_or_else(|| "0s".to_owned(), |(unit, size)| format!("{}{unit}", nanos / size))
+}
+
 fn unit_nanos(unit: &str) -> Option<u128> {
     Some(match unit {
         "ns" => 1,
@@ -72,6 +98,23 @@ mod tests {
             ("0", 0),
         ] {
             assert_eq!(parse(text), Some(Duration::from_millis(millis)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for (text, whole, in_seconds) in [
+            ("5m", "5m", "300s"),
+            ("1h30m", "90m", "5400s"),
+            ("7d", "168h", "604800s"),
+            ("60s", "1m", "60s"),
+            ("1.5s", "1500ms", "1500ms"),
+            ("1ns", "1ns", "1ns"),
+            ("0", "0s", "0s"),
+        ] {
+            let duration = parse(text).unwrap();
+            assert_eq!((&*super::text(duration), &*text_in_seconds(duration)), (whole, in_seconds), "{text}");
+            assert_eq!((parse(whole), parse(in_seconds)), (Some(duration), Some(duration)), "{text}");
         }
     }
 

@@ -196,6 +196,16 @@ impl Price {
         self.rates.reasoning
     }
 
+    /// Whether the model writes, as far as its price tells: vectors cost what was read and nothing else. `None` = it may
+    /// do either, or what is neither, such as pictures.
+    pub fn writes(&self) -> Option<bool> {
+        let Rates { base: Row(rates), units, .. } = &*self.rates;
+        let costs = |bucket: Bucket| rates.get(bucket as usize).is_some_and(|rate| *rate > Rate::ZERO);
+        let all_output = [Bucket::Output, Bucket::OutputAudio, Bucket::OutputImage];
+        let reads_only = costs(Bucket::Input) && !all_output.into_iter().any(costs) && *units == Units::default();
+        if costs(Bucket::Output) { Some(true) } else { reads_only.then_some(false) }
+    }
+
     /// What this consumption costs.
     pub fn cost(&self, usage: &Usage) -> Money {
         self.total(usage, self.row(usage).sum(usage))

@@ -28,6 +28,7 @@ pub mod openai;
 mod passing;
 mod path;
 mod price;
+pub mod purpose;
 #[cfg(test)]
 mod suite;
 mod sums;
@@ -327,6 +328,14 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// How it is asked for vectors of texts. `known`: another name that tells more of the model, or the same.
     /// `None` = in OpenAI's form, or not at all.
     fn embeddings(&self, _model: &str, _known: &str) -> Option<EmbeddingRoute> {
+        None
+    }
+    /// What a step of a route says beside the model, all of it required: names of `params`.
+    fn step_params(&self) -> &'static [&'static str] {
+        &[]
+    }
+    /// What is wrong with one of [`Self::step_params`], as the end of a sentence about it; never repeats the value.
+    fn step_objection(&self, _name: &str, _value: &str) -> Option<&'static str> {
         None
     }
     /// The path at which a knowledge base answers by itself ([`Format::Knowledge`]), as [`Provider::endpoint`] takes it.

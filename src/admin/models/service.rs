@@ -3,6 +3,7 @@
 use super::config;
 use crate::admin::AdminState;
 use crate::domain::{Model, ModelId, Money, Secret};
+use crate::providers::backend;
 use crate::store::StoreError;
 use serde_json::{Map, Value};
 
@@ -67,6 +68,7 @@ pub(super) async fn create(state: &AdminState, draft: Draft) -> Result<Model, Mo
         updated_at: now,
     };
     draft.apply(&mut model)?;
+    check_route(state, &model).await?;
     let id = state.store.insert_model(&model).await.map_err(|error| named(error, &model))?;
     state.show_change().await;
     tracing::info!(model.id = %id, model = &*model.name, "model created");
@@ -80,6 +82,10 @@ pub(super) async fn change(state: &AdminState, id: ModelId, draft: Draft) -> Res
     loop {
         let mut model = find(state, id).await?;
         draft.apply(&mut model)?;
+        // A row stays as it is when its route goes.
+        if draft.provider.is_some() || draft.config.is_some() {
+            check_route(state, &model).await?;
+        }
         model.updated_at = state.clock.now().max(model.updated_at);
         match state.store.update_model(&model).await {
             Ok(()) => {
@@ -132,6 +138,20 @@ fn check(state: &AdminState, draft: &Draft) -> Result<(), ModelError> {
         return invalid(objection);
     }
     Ok(())
+}
+
+/// A model that answers through a route names one that there is, or none yet.
+async fn check_route(state: &AdminState, model: &Model) -> Result<(), ModelError> {
+    if *model.provider != *backend::ROUTE {
+        return Ok(());
+    }
+    let config = config_of(model);
+    let Some(path) = config.get("route").filter(|path| !path.is_null() && *path != "") else { return Ok(()) };
+    let routes = state.store.list_routes().await?;
+    if path.as_str().is_some_and(|path| routes.iter().any(|route| *route.path == *path)) {
+        return Ok(());
+    }
+    Err(ModelError::Invalid("config.route is not the path of a route".into()))
 }
 
 /// An operator may save what is not complete yet; calls are refused until it is.

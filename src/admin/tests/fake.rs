@@ -15,6 +15,7 @@ pub(super) struct FakeStore {
     pub(super) settings: Mutex<Vec<Setting>>,
     pub(super) custom: Mutex<Vec<CustomProvider>>,
     pub(super) routes: Mutex<Vec<Route>>,
+    pub(super) models: Mutex<Vec<Model>>,
     pub(super) events: Mutex<Vec<Event>>,
     /// Every call fails as an engine would.
     pub(super) broken: AtomicBool,
@@ -128,7 +129,7 @@ impl KeyStore for FakeStore {
     }
 }
 
-/// Nothing of the unified API is asked of this store.
+/// Of the unified API, this store is asked for models by name only.
 #[async_trait]
 impl ModelStore for FakeStore {
     async fn seed_models(&self, _: &FirstModels) -> Result<bool> {
@@ -146,8 +147,9 @@ impl ModelStore for FakeStore {
     async fn model(&self, _: ModelId) -> Result<Option<Model>> {
         Err(StoreError::NotFound)
     }
-    async fn model_named(&self, _: &str) -> Result<Option<Model>> {
-        Err(StoreError::NotFound)
+    async fn model_named(&self, name: &str) -> Result<Option<Model>> {
+        self.up()?;
+        Ok(self.models.lock().iter().find(|row| *row.name == *name).cloned())
     }
     async fn list_models(&self, _: &ModelFilter) -> Result<Page<Model>> {
         Err(StoreError::NotFound)

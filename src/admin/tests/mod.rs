@@ -10,5 +10,6 @@ mod management;
 mod openapi;
 mod reporting;
 mod robustness;
+mod routes;
 mod settings;
 mod support;

@@ -6,7 +6,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-const ENDPOINTS: [(&str, &str); 25] = [
+const ENDPOINTS: [(&str, &str); 31] = [
     ("get", "/api/health"),
     ("get", "/healthz"),
     ("get", "/readyz"),
@@ -24,6 +24,12 @@ const ENDPOINTS: [(&str, &str); 25] = [
     ("get", "/api/custom/providers"),
     ("post", "/api/custom/providers"),
     ("patch", "/api/custom/providers/{id}"),
+    ("get", "/api/routes"),
+    ("post", "/api/routes"),
+    ("get", "/api/routes/{id}"),
+    ("patch", "/api/routes/{id}"),
+    ("put", "/api/routes/{id}"),
+    ("delete", "/api/routes/{id}"),
     ("post", "/api/reporting/events"),
     ("post", "/api/reporting/events-by-day"),
     ("post", "/api/reporting/top-keys"),
@@ -81,6 +87,7 @@ fn routes_are_made_in_one_way_only() {
         include_str!("../keys/mod.rs"),
         include_str!("../settings/mod.rs"),
         include_str!("../custom/mod.rs"),
+        include_str!("../routes/mod.rs"),
         include_str!("../reporting/mod.rs"),
         include_str!("../events/mod.rs"),
     ] {

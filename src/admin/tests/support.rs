@@ -4,6 +4,7 @@ use super::fake::{FakeClock, FakeCounters, FakeStore};
 use crate::admin::{Access, AdminState, Dependency, Readiness, Refresh, router};
 use crate::auth::shared::SharedSecrets;
 use crate::domain::*;
+use crate::metering::Pricing;
 use crate::providers::SettingSchema;
 use async_trait::async_trait;
 use axum::Router;
@@ -119,6 +120,7 @@ impl Desk {
             cors: Arc::default(),
             model_providers: Vec::new,
             check_model: |_, _| Ok(()),
+            pricing: Arc::new(Pricing::shipped()),
             events_limit,
             metrics: Arc::new(|| "tollgate_up 1\n".to_owned()),
             readiness: dependencies.clone(),

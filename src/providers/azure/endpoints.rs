@@ -61,7 +61,7 @@ fn split(path: &str) -> Option<Split<'_>> {
 }
 
 /// The name is part of our own path and of the upstream's, as it stands.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     (1..=LONGEST_NAME).contains(&text.len()) && text.bytes().all(fits) && text != "." && text != ".."
 }

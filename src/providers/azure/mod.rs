@@ -105,6 +105,19 @@ impl Provider for Azure {
     fn target(&self, model: &str) -> Target {
         OpenAi.target(model)
     }
+    fn step_params(&self) -> &'static [&'static str] {
+        &["deploymentId", "apiVersion"]
+    }
+    // Both become part of a URL.
+    fn step_objection(&self, name: &str, value: &str) -> Option<&'static str> {
+        match name {
+            "deploymentId" if !endpoints::is_name(value) => {
+                Some("must be the name of a deployment: up to 64 letters, digits, dots, hyphens and underscores")
+            }
+            "apiVersion" if !request::is_version(value) => Some("must be a version such as 2024-10-21"),
+            _ => None,
+        }
+    }
     fn price_names(&self, model: &str, setting: &Setting, take: &mut dyn FnMut(&str) -> bool) {
         deployments::price_names(model, setting, take);
     }

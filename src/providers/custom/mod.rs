@@ -16,7 +16,7 @@ use super::{
     BadCall, Billing, Call, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider, ResponseMeter,
     SettingSchema,
 };
-use crate::domain::{CustomProvider, Setting, Usage, UsageSource};
+use crate::domain::{CustomProvider, Setting, Step, Usage, UsageSource};
 use crate::metering::ModelLimits;
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
@@ -26,8 +26,8 @@ use std::sync::Arc;
 
 /// Output of a request that names no maximum, by a model of which none is known.
 const UNKNOWN_OUTPUT: u64 = 4096;
-/// What a custom provider cannot be called, besides the providers that are built in.
-const RESERVED: [&str; 6] = ["openai", "anthropic", "azure", "bedrock", "deepinfra", "vllm"];
+/// What a custom provider cannot be called, besides the providers that are built in: steps of routes say the last.
+const RESERVED: [&str; 7] = ["openai", "anthropic", "azure", "bedrock", "deepinfra", "vllm", Step::MODEL];
 
 /// Whether a name, in lower case, belongs to a provider that operators do not describe.
 pub fn is_reserved(name: &str) -> bool {
@@ -119,6 +119,12 @@ impl Provider for Custom {
             query: target.query_with(request.query),
             ..Outbound::default()
         })
+    }
+    fn step_params(&self) -> &'static [&'static str] {
+        &["path"]
+    }
+    fn step_objection(&self, _name: &str, value: &str) -> Option<&'static str> {
+        self.route(value).is_none().then_some("is not a path of this provider")
     }
     // What an unknown API makes of a body is bounded by nothing but the model's own limits.
     fn worst_case(&self, _endpoint: &Endpoint, call: &Call, _body: &[u8], limits: &ModelLimits) -> Option<Usage> {

@@ -14,6 +14,7 @@ use crate::auth::shared::SharedSecrets;
 use crate::counters::MemoryCounters;
 use crate::domain::time::Clock;
 use crate::domain::*;
+use crate::metering::Pricing;
 use crate::providers::backend;
 use crate::snapshot::Snapshot;
 use crate::store::SharedStore;
@@ -75,6 +76,7 @@ impl Console {
             cors: Arc::new(cors),
             model_providers: backend::names,
             check_model: backend::check,
+            pricing: Arc::new(Pricing::shipped()),
             events_limit: 10,
             metrics: Arc::new(String::new),
             readiness: Arc::new(Dependencies::default()),

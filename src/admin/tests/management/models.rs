@@ -241,3 +241,39 @@ async fn a_knowledge_base_model_is_saved_by_its_shortcut() {
         "summaryModel is not the name of a model"
     );
 }
+
+#[tokio::test]
+async fn a_model_that_answers_through_a_route_names_one_that_there_is() {
+    let console = Console::open();
+    let state = AdminState { model_providers: || vec![backend::ROUTE], ..console.state.clone() };
+    let console = Console { router: router(state), ..console };
+    let now = console.clock.now();
+    let route = Route {
+        id: RouteId::from_uuid(uuid::Uuid::new_v4()),
+        revision: 0,
+        name: "r".into(),
+        path: "/team/chat".into(),
+        created_at: now,
+        updated_at: now,
+        key_ids: Vec::new(),
+        steps: Vec::new(),
+        cache: RouteCache::default(),
+        retry_strategy: RetryStrategy::Unset,
+        request_format: RequestFormat::Chat,
+    };
+    console.store.insert_route(&route).await.unwrap();
+    let row = |name: &str, config: Value| json!({"name": name, "provider": "route", "config": config});
+    for wrong in [json!("/other"), json!("team/chat"), json!("/team/chat/"), json!(7), json!(["/team/chat"])] {
+        let text = console.post("/admin/model/save", row("m", json!({"route": wrong}))).await.invalid();
+        assert_eq!(text, "config.route is not the path of a route");
+    }
+    for (name, unfinished) in [("a", json!({})), ("b", json!({"route": ""})), ("c", json!({"route": null}))] {
+        console.post("/admin/model/save", row(name, unfinished)).await.data();
+    }
+    let made = console.post("/admin/model/save", row("m", json!({"route": "/team/chat"}))).await.data();
+    console.store.delete_route(route.id).await.unwrap();
+    let renamed = console.post("/admin/model/save", json!({"id": made["id"], "name": "n"})).await.data();
+    assert_eq!(renamed["config"], json!({"route": "/team/chat"}), "the route's going does not stand in its way");
+    let again = json!({"id": made["id"], "config": {"route": "/team/chat"}});
+    assert_eq!(console.post("/admin/model/save", again).await.invalid(), "config.route is not the path of a route");
+}
