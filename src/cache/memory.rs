@@ -135,6 +135,7 @@ mod tests {
             provider: "p".into(),
             model: "m".into(),
             step: 1,
+            usage: crate::domain::Usage::default(),
             stored_at: NOW,
             expires_at: UnixMillis(2_000),
         })

@@ -175,6 +175,7 @@ mod tests {
             provider: "p".into(),
             model: "m".into(),
             step: 1,
+            usage: crate::domain::Usage::default(),
             stored_at: UnixMillis(0),
             expires_at: UnixMillis(1),
         })

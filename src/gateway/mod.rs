@@ -84,8 +84,6 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
     pub expiry: KeyExpiry,
-    /// Answers of routes.
-    pub cache: Arc<dyn ResponseCache>,
     /// Whose a provider's objects are.
     pub objects: Arc<dyn ObjectStore>,
     /// The host's own credentials, for settings without any.

@@ -3,10 +3,11 @@
 use crate::domain::{MadeObject, Secret, Setting, UnixMillis, Usage};
 use crate::metering::ModelLimits;
 use crate::wire::chat::{Format, Target};
-use crate::wire::embeddings;
+use crate::wire::{embeddings, json_edit};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
@@ -124,6 +125,23 @@ pub struct Call {
     pub media: Option<Box<Media>>,
 }
 
+impl Call {
+    /// As a step of a route has it, in place of [`Provider::with_setting`]: the step's model is what must be allowed, is
+    /// priced and recorded, whatever path or body call it, unless the setting has a price of its own for that name.
+    #[must_use]
+    pub fn of_step(self, model: &str, setting: &Setting) -> Self {
+        if *self.model == *model {
+            return self;
+        }
+        let has_own_price = setting.cost_map.as_ref().is_some_and(|costs| costs.knows(&self.model));
+        if has_own_price {
+            Self { alias: model.into(), ..self }
+        } else {
+            Self { alias: self.model, model: model.into(), ..self }
+        }
+    }
+}
+
 /// What the price of pictures and sound hangs on, as far as the request says it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Media {
@@ -239,13 +257,22 @@ pub struct ChatRoute {
     /// As [`Provider::endpoint`] takes it.
     pub path: String,
     /// Without the question mark; empty = none.
-    pub query: &'static str,
+    pub query: Cow<'static, str>,
 }
 
 impl ChatRoute {
     pub fn new(format: Format, path: impl Into<String>) -> Self {
-        Self { format, path: path.into(), query: "" }
+        Self { format, path: path.into(), query: Cow::Borrowed("") }
     }
+}
+
+/// What a step of a route asks an upstream for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StepOperation {
+    /// A conversation, which the client has in this form.
+    Chat(Format),
+    /// Vectors of texts in OpenAI's form. Whoever has a form of its own for them is asked by [`Provider::embeddings`].
+    Embeddings,
 }
 
 /// Where and in which form of its own a provider takes texts that are to become vectors.
@@ -337,6 +364,30 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// What is wrong with one of [`Self::step_params`], as the end of a sentence about it; never repeats the value.
     fn step_objection(&self, _name: &str, _value: &str) -> Option<&'static str> {
         None
+    }
+    /// How it is asked by a step of a route. `params`: what the step says beside the model. `None` = it cannot be asked
+    /// for this, or a parameter is missing. Of vectors the route's form is the one that its errors have.
+    fn step(
+        &self,
+        _params: &BTreeMap<Box<str>, Box<str>>,
+        operation: StepOperation,
+        model: &str,
+        stream: bool,
+    ) -> Option<ChatRoute> {
+        match operation {
+            StepOperation::Chat(client) => self.chat(client, model, stream),
+            StepOperation::Embeddings => {
+                // Only who speaks OpenAI's operations has this one under its name.
+                let speaks = self.chat(Format::OpenAiChat, model, false)?.format == Format::OpenAiChat;
+                let route = ChatRoute::new(Format::OpenAiChat, "/v1/embeddings");
+                self.endpoint(&Method::POST, &route.path).filter(|_| speaks).map(|_| route)
+            }
+        }
+    }
+    /// The client's body with this name of the model, where this provider looks for it; as it is where that cannot be
+    /// said. `None`: it is no JSON object.
+    fn with_model(&self, _endpoint: &Endpoint, body: &Bytes, model: &str) -> Option<Bytes> {
+        json_edit::set(body, "model", serde_json::Value::from(model).to_string().as_bytes()).map(Bytes::from)
     }
     /// The path at which a knowledge base answers by itself ([`Format::Knowledge`]), as [`Provider::endpoint`] takes it.
     fn knowledge(&self, _stream: bool) -> Option<&'static str> {
@@ -515,4 +566,30 @@ pub fn by_path(path: &str) -> Option<(&'static Handle, Cow<'_, str>)> {
     let slash = rest.find('/')?;
     let (name, tail) = rest.split_at_checked(slash)?;
     Some((by_name(name)?, Cow::Borrowed(tail)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_without_parameters_ask_as_everybody_does() {
+        let none = BTreeMap::new();
+        let speaks_openai = ["openai", "deepinfra", "vllm", "azure"];
+        for provider in all() {
+            let name = provider.name();
+            let chat = provider.step(&none, StepOperation::Chat(Format::Anthropic), "m", true);
+            assert_eq!(chat, provider.chat(Format::Anthropic, "m", true), "{name}");
+            assert!(chat.is_some(), "{name}");
+            let vectors = provider.step(&none, StepOperation::Embeddings, "m", false);
+            assert_eq!(vectors.is_some(), speaks_openai.contains(&name), "{name}");
+            if let Some(route) = vectors {
+                let endpoint = provider.endpoint(&Method::POST, &route.path).expect(name);
+                assert_eq!(endpoint.billing, Billing::Usage, "{name}");
+                let body = provider.with_model(&endpoint, &Bytes::from_static(b"{\"n\":1.0}"), "m\"");
+                assert_eq!(body.as_deref(), Some(&b"{\"n\":1.0,\"model\":\"m\\\"\"}"[..]), "{name}");
+                assert_eq!(provider.with_model(&endpoint, &Bytes::from_static(b"[]"), "m"), None, "{name}");
+            }
+        }
+    }
 }

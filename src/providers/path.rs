@@ -34,6 +34,20 @@ pub fn percent_decoded(raw: &str) -> Option<String> {
     String::from_utf8(out).ok()
 }
 
+/// One segment of a path, or one value of a query: everything but unreserved characters is escaped.
+pub(super) fn percent_encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push_str(&hex::encode_upper([byte]));
+        }
+    }
+    out
+}
+
 /// Letter case is ignored, so that no spelling of a metered path passes as an unknown one.
 pub(super) fn matches(template: &str, segments: &[Cow<'_, str>]) -> bool {
     let mut parts = template.split('/').skip(1);
@@ -46,6 +60,13 @@ pub(super) fn matches(template: &str, segments: &[Cow<'_, str>]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_encoded_is_one_segment_and_decodes_to_itself() {
+        assert_eq!(percent_encoded("a-Z_0.~"), "a-Z_0.~");
+        assert_eq!(percent_encoded("a/b?c&d=e%\u{e9}"), "a%2Fb%3Fc%26d%3De%25%C3%A9");
+        assert_eq!(percent_decoded(&percent_encoded("a/b ?%\u{e9}")).as_deref(), Some("a/b ?%\u{e9}"));
+    }
 
     #[test]
     fn no_two_readings_of_a_path() {

@@ -1,6 +1,6 @@
 //! Kept answers: what one is, and whoever keeps them.
 
-use crate::domain::UnixMillis;
+use crate::domain::{UnixMillis, Usage};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::fmt;
@@ -43,6 +43,8 @@ pub struct CachedAnswer {
     pub model: Box<str>,
     /// Of the route, from 1.
     pub step: u16,
+    /// What the whole answer told, or would have.
+    pub usage: Usage,
     pub stored_at: UnixMillis,
     pub expires_at: UnixMillis,
 }

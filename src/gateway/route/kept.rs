@@ -6,9 +6,10 @@ use super::super::arrival::Arrival;
 use super::super::flight::{Landed, LeaderGuard, Role};
 use super::super::unified::Surface;
 use super::legs::Request;
+use crate::domain::Usage;
 use crate::routing::{AnswerForm, CacheKey, CachedAnswer, KeyParts, cache_key};
 use crate::telemetry::CacheResult;
-use crate::wire::chat::{self, Format};
+use crate::wire::chat::{self, Format, Tokens, replay};
 use crate::wire::json_walk;
 use bytes::Bytes;
 use http::header::CACHE_CONTROL;
@@ -40,6 +41,7 @@ pub(super) struct Answered<'a> {
     pub(super) provider: &'a str,
     pub(super) model: &'a str,
     pub(super) step: u16,
+    pub(super) usage: &'a Usage,
 }
 
 impl Turn {
@@ -57,7 +59,7 @@ impl Turn {
 
     pub(super) async fn finish(self, g: &Gateway, asked: &Request, answered: Answered<'_>) {
         let Self::Lead { key, leader } = self else { return };
-        let Answered { body, provider, model, step } = answered;
+        let Answered { body, provider, model, step, usage } = answered;
         // An upstream may answer with a whole body although a stream was asked for.
         let form = if body.trim_ascii_start().starts_with(b"{") { AnswerForm::Whole } else { AnswerForm::Stream };
         let now = g.ports.clock.now();
@@ -68,6 +70,7 @@ impl Turn {
             provider: provider.into(),
             model: model.into(),
             step,
+            usage: usage.clone(),
             stored_at: now,
             expires_at: now.plus(asked.route.cache.ttl),
         });
@@ -111,25 +114,25 @@ pub(super) async fn turn(
     let headers = &session.req_header().headers;
     let wanted = Wanted::of(headers);
     let Some(key) = wanted.keep.then(|| key_of(asked, headers)).flatten() else {
-        g.ports.metrics.route_cache(path, CacheResult::Bypass);
+        g.ports.metrics.route(path).cached(CacheResult::Bypass);
         return Turn::Alone;
     };
     if !wanted.look_up {
-        g.ports.metrics.route_cache(path, CacheResult::Bypass);
+        g.ports.metrics.route(path).cached(CacheResult::Bypass);
         return Turn::Lead { key, leader: None };
     }
     let form = form_of(asked);
     if let Some(answer) = find(g, asked, &key, form, arrival).await {
-        g.ports.metrics.route_cache(path, CacheResult::Hit);
+        g.ports.metrics.route(path).cached(CacheResult::Hit);
         return Turn::Hit(answer);
     }
     let follower = match g.flights.join(key) {
         Role::Leader(leader) => {
-            g.ports.metrics.route_cache(path, CacheResult::Miss);
+            g.ports.metrics.route(path).cached(CacheResult::Miss);
             return Turn::Lead { key, leader: Some(leader) };
         }
         Role::Alone => {
-            g.ports.metrics.route_cache(path, CacheResult::Miss);
+            g.ports.metrics.route(path).cached(CacheResult::Miss);
             return Turn::Lead { key, leader: None };
         }
         Role::Follower(follower) => follower,
@@ -143,20 +146,20 @@ pub(super) async fn turn(
     match landed {
         Landed::Answer(answer) => match in_form(&answer, form, asked) {
             Some(answer) => {
-                g.ports.metrics.route_cache(path, CacheResult::Joined);
+                g.ports.metrics.route(path).cached(CacheResult::Joined);
                 Turn::Hit(answer)
             }
             None => {
-                g.ports.metrics.route_cache(path, CacheResult::Miss);
+                g.ports.metrics.route(path).cached(CacheResult::Miss);
                 Turn::Lead { key, leader: None }
             }
         },
         Landed::Alone => {
-            g.ports.metrics.route_cache(path, CacheResult::Miss);
+            g.ports.metrics.route(path).cached(CacheResult::Miss);
             Turn::Lead { key, leader: None }
         }
         Landed::LeadNow(leader) => {
-            g.ports.metrics.route_cache(path, CacheResult::Miss);
+            g.ports.metrics.route(path).cached(CacheResult::Miss);
             Turn::Lead { key, leader: Some(leader) }
         }
     }
@@ -211,11 +214,28 @@ fn in_form(answer: &Arc<CachedAnswer>, form: AnswerForm, asked: &Request) -> Opt
     }
     let format = asked.surface.form()?;
     let body = match form {
-        AnswerForm::Stream => chat::as_stream(format, &answer.body, wants_usage(&asked.body)),
-        AnswerForm::Whole => chat::as_whole(format, &answer.body),
+        AnswerForm::Stream => replay::as_stream(format, &answer.body, wants_usage(&asked.body)),
+        AnswerForm::Whole => replay::as_whole(format, &answer.body, Some(&tokens(&answer.usage))),
     }?;
     let content_type = content_type(form, &asked.surface).into();
     Some(Arc::new(CachedAnswer { form, content_type, body: body.into(), ..CachedAnswer::clone(answer) }))
+}
+
+/// As conversations tell it.
+fn tokens(usage: &Usage) -> Tokens {
+    let cache_write_1h = usage.cache_write_1h;
+    Tokens {
+        input: usage.in_text.saturating_add(usage.in_audio).saturating_add(usage.in_image),
+        cache_read: usage.cache_read_text.saturating_add(usage.cache_read_audio).saturating_add(usage.cache_read_image),
+        cache_write: usage
+            .cache_write_5m
+            .saturating_add(cache_write_1h)
+            .saturating_add(usage.cache_write_30m)
+            .saturating_add(usage.cache_write_12h),
+        cache_write_1h,
+        output: usage.out_text.saturating_add(usage.out_audio).saturating_add(usage.out_image),
+        reasoning: usage.out_reasoning,
+    }
 }
 
 fn wants_usage(body: &[u8]) -> bool {

@@ -169,8 +169,7 @@ impl Request {
         }
         let health = health(resolved).ok_or(GatewayError::NoSetting)?;
         if row.is_none() {
-            // Where the body or the path says less, as with a deployment.
-            call.model = step.model.clone();
+            call = call.of_step(&step.model, &setting);
         }
         // A row that stands for a route has a price of its own only when it says so.
         let row = self.row.as_ref().filter(|row| row.row.is_priced()).cloned().or(row);
@@ -230,6 +229,7 @@ mod tests {
     use crate::domain::RequestParam;
     use serde_json::value::RawValue;
     use std::collections::BTreeMap;
+    use std::time::Duration;
 
     #[test]
     fn a_steps_parameters_go_over_the_clients_in_the_clients_words() {

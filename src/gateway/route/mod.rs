@@ -188,8 +188,13 @@ async fn keep(serving: &mut Serving<'_>, turn: Turn, exchanged: &Exchanged) {
     let (Some(run), 200) = (&serving.run, exchanged.delivered.status) else { return turn.fail() };
     let Some(body) = body else { return turn.fail() };
     let planned = &serving.planned;
-    let answered =
-        kept::Answered { body, provider: planned.provider.name(), model: &planned.call.model, step: run.step() };
+    let answered = kept::Answered {
+        body,
+        provider: planned.provider.name(),
+        model: &planned.call.model,
+        step: run.step(),
+        usage: &exchanged.delivered.booked.usage,
+    };
     turn.finish(serving.g, run.asked(), answered).await;
 }
 

@@ -13,7 +13,7 @@ use super::surface::Surface;
 use super::translate::{Around, Translation};
 use crate::domain::Setting;
 use crate::providers::backend::{Answerer, Backend, KnowledgeBase, Misconfigured, UseCase};
-use crate::providers::{ChatRoute, EmbeddingRoute, Endpoint, Handle};
+use crate::providers::{ChatRoute, EmbeddingRoute, Endpoint, Handle, StepOperation};
 use crate::routing::Pauses;
 use crate::snapshot::{ServedModel, Snapshot};
 use crate::wire::chat::knowledge::Knowledge;
@@ -23,6 +23,8 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pingora::http::RequestHeader;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A request that is ready to be admitted.
@@ -102,6 +104,8 @@ pub(in crate::gateway) async fn compose(
 ) -> Result<Composed, UnifiedError> {
     let Asked { alias, resolved, bases, body, face } = asked;
     let model = resolved.model();
+    let none = BTreeMap::new();
+    let params = if let Resolved::Own { params, .. } = resolved { params } else { &none };
     let (provider, settings, retries, target, row) = match resolved {
         Resolved::Row { served, .. } => {
             let backend = served.backend.as_ref().map_err(misconfigured)?;
@@ -131,6 +135,7 @@ pub(in crate::gateway) async fn compose(
                 g,
                 client: *client,
                 provider,
+                params,
                 target: &target,
                 headers,
                 reasoning: asked_reasoning,
@@ -148,15 +153,24 @@ pub(in crate::gateway) async fn compose(
         }
         Surface::Embeddings => match route_of_embeddings(provider, row, model) {
             Some(route) => at_leisure(body.len(), || embeddings(provider, route, row, &target, body))?,
-            None => as_it_is(provider, surface, model, body)?,
+            None => {
+                let route = provider.step(params, StepOperation::Embeddings, model, false);
+                as_it_is(provider, surface, route, model, body)?
+            }
         },
-        _ => as_it_is(provider, surface, model, body)?,
+        _ => {
+            // Only who speaks OpenAI's own operations has them under these names.
+            let speaks = provider.chat(Format::OpenAiChat, model, false);
+            let speaks = speaks.is_some_and(|route| route.format == Format::OpenAiChat);
+            let route = speaks.then(|| ChatRoute::new(Format::OpenAiChat, surface.template()));
+            as_it_is(provider, surface, route, model, body)?
+        }
     };
     let Written { endpoint, query, request, around, dropped, embeddings, grounding, held } = composed;
     if settings.is_empty() {
         return Err(misconfigured(&Misconfigured::Provider));
     }
-    let head = head(headers, query, embeddings.is_some() || matches!(around, Some(Around::Translated(_))))
+    let head = head(headers, &query, embeddings.is_some() || matches!(around, Some(Around::Translated(_))))
         .ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
     Ok(Composed {
         provider: provider.clone(),
@@ -177,7 +191,7 @@ pub(in crate::gateway) async fn compose(
 
 struct Written {
     endpoint: Endpoint,
-    query: &'static str,
+    query: Cow<'static, str>,
     request: Bytes,
     around: Option<Around>,
     dropped: Vec<String>,
@@ -188,7 +202,7 @@ struct Written {
 
 impl Written {
     /// The client's own form.
-    fn same(endpoint: Endpoint, query: &'static str, request: Bytes) -> Self {
+    fn same(endpoint: Endpoint, query: Cow<'static, str>, request: Bytes) -> Self {
         Self {
             endpoint,
             query,
@@ -209,6 +223,8 @@ struct Talk<'a> {
     bases: usize,
     client: Format,
     provider: &'a Handle,
+    /// What a route's step says beside the model.
+    params: &'a BTreeMap<Box<str>, Box<str>>,
     target: &'a Target,
     headers: &'a HeaderMap,
     /// What the row asks for when the client does not.
@@ -224,13 +240,13 @@ impl Talk<'_> {
         let stream = json_walk::member(body, "stream").is_some_and(|m| m.value == b"true");
         let route = match &self.target.knowledge {
             Some(_) => self.provider.knowledge(stream).map(|path| ChatRoute::new(Format::Knowledge, path)),
-            None => self.provider.chat(self.client, &self.target.model, stream),
+            None => self.provider.step(self.params, StepOperation::Chat(self.client), &self.target.model, stream),
         };
         let route = route.ok_or_else(|| misconfigured(&Misconfigured::Provider))?;
         let endpoint = endpoint(self.provider, &route)?;
         let thinks = self.headers.contains_key(THINK_BUDGET) || self.reasoning.is_some();
         if route.format == self.client && !thinks && self.bases == 0 {
-            let mut request = renamed(body, &self.target.model)?;
+            let mut request = renamed(self.provider, &endpoint, body, &self.target.model)?;
             if self.client == Format::OpenAiResponses {
                 request = stateless(&request)?;
             }
@@ -323,13 +339,17 @@ fn base(g: &Gateway, snapshot: &Snapshot, arrival: &Arrival, served: &ServedMode
 }
 
 /// Operations that are not translated: the upstream must have them itself.
-fn as_it_is(provider: &Handle, surface: &Surface, model: &str, body: &Bytes) -> Result<Written, UnifiedError> {
-    let endpoint = provider.endpoint(&Method::POST, surface.template()).filter(|_| {
-        // Only who speaks OpenAI's own operations has them under these names.
-        provider.chat(Format::OpenAiChat, model, false).is_some_and(|route| route.format == Format::OpenAiChat)
-    });
-    let endpoint = endpoint.ok_or_else(|| unfit(surface))?;
-    Ok(Written::same(endpoint, "", renamed(body, model)?))
+fn as_it_is(
+    provider: &Handle,
+    surface: &Surface,
+    route: Option<ChatRoute>,
+    model: &str,
+    body: &Bytes,
+) -> Result<Written, UnifiedError> {
+    let route = route.ok_or_else(|| unfit(surface))?;
+    let endpoint = provider.endpoint(&Method::POST, &route.path).ok_or_else(|| unfit(surface))?;
+    let request = renamed(provider, &endpoint, body, model)?;
+    Ok(Written::same(endpoint, route.query, request))
 }
 
 /// How vectors are asked for where that is not OpenAI's form.
@@ -364,7 +384,7 @@ fn embeddings(
     let errors = provider.chat(Format::OpenAiChat, &target.model, false).map_or(Format::OpenAiChat, |c| c.format);
     Ok(Written {
         endpoint: endpoint.ok_or_else(|| misconfigured(&Misconfigured::Missing("modelId")))?,
-        query: "",
+        query: Cow::Borrowed(""),
         request: written.whole,
         around: None,
         dropped: written.dropped,
@@ -401,12 +421,9 @@ fn stateless(body: &Bytes) -> Result<Bytes, UnifiedError> {
 }
 
 /// The body with the upstream's name of the model.
-fn renamed(body: &Bytes, model: &str) -> Result<Bytes, UnifiedError> {
-    let name = serde_json::Value::from(model).to_string();
-    match json_edit::set(body, "model", name.as_bytes()) {
-        Some(body) => Ok(body.into()),
-        None => Err(bad(BadRequest::of("model", "The body must be a JSON object."))),
-    }
+fn renamed(provider: &Handle, endpoint: &Endpoint, body: &Bytes, model: &str) -> Result<Bytes, UnifiedError> {
+    let renamed = provider.with_model(endpoint, body, model);
+    renamed.ok_or_else(|| bad(BadRequest::of("model", "The body must be a JSON object.")))
 }
 
 /// All that may be tried, beginning with one by chance.

@@ -6,9 +6,10 @@
 
 use super::base_url::is_host_label;
 use super::openai::OpenAi;
+use super::path::percent_encoded;
 use super::{
     BadCall, Call, ChatRoute, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider, ResponseMeter,
-    SettingSchema, UploadReader,
+    SettingSchema, StepOperation, UploadReader,
 };
 use crate::domain::{Setting, Usage};
 use crate::metering::ModelLimits;
@@ -17,6 +18,7 @@ use crate::wire::json_walk::members;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 mod deployments;
 mod endpoints;
@@ -101,6 +103,23 @@ impl Provider for Azure {
     }
     fn chat(&self, _client: Format, model: &str, _stream: bool) -> Option<ChatRoute> {
         Some(ChatRoute::new(Format::OpenAiChat, format!("/openai/deployments/{model}/chat/completions")))
+    }
+    /// The step's deployment answers; which model is behind it is what the step says.
+    fn step(
+        &self,
+        params: &BTreeMap<Box<str>, Box<str>>,
+        operation: StepOperation,
+        model: &str,
+        _stream: bool,
+    ) -> Option<ChatRoute> {
+        let deployment = percent_encoded(params.get("deploymentId").map_or(model, |name| name));
+        let operation = match operation {
+            StepOperation::Chat(_) => "chat/completions",
+            StepOperation::Embeddings => "embeddings",
+        };
+        let path = format!("/openai/deployments/{deployment}/{operation}");
+        let version = params.get("apiVersion").map(|version| format!("api-version={}", percent_encoded(version)));
+        Some(ChatRoute { query: version.unwrap_or_default().into(), ..ChatRoute::new(Format::OpenAiChat, path) })
     }
     fn target(&self, model: &str) -> Target {
         OpenAi.target(model)

@@ -5,6 +5,7 @@ use crate::providers::{Ending, base_url, by_name, price, suite};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 /// 2026-11-21T00:00:00Z
 const NOW: UnixMillis = UnixMillis::from_seconds(1_795_219_200);
@@ -229,4 +230,59 @@ proptest! {
             prop_assert!(!sent.as_deref().unwrap_or(&query).split('&').any(|part| part.starts_with("api-key=")));
         }
     }
+}
+
+fn params(all: &[(&str, &str)]) -> BTreeMap<Box<str>, Box<str>> {
+    all.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
+}
+
+#[test]
+fn c136_a_step_asks_its_deployment_in_its_version() {
+    let named = params(&[("deploymentId", "prod-gpt4"), ("apiVersion", "2024-10-21")]);
+    for (operation, path) in [
+        (StepOperation::Chat(Format::OpenAiChat), "/openai/deployments/prod-gpt4/chat/completions"),
+        (StepOperation::Chat(Format::Anthropic), "/openai/deployments/prod-gpt4/chat/completions"),
+        (StepOperation::Embeddings, "/openai/deployments/prod-gpt4/embeddings"),
+    ] {
+        let route = Azure.step(&named, operation, "gpt-4", true).expect(path);
+        assert_eq!((&*route.path, &*route.query), (path, "api-version=2024-10-21"));
+        assert_eq!(route.format, Format::OpenAiChat);
+        let endpoint = Azure.endpoint(&Method::POST, &route.path).expect(path);
+        assert_eq!(endpoint.billing, crate::providers::Billing::Usage);
+        let sent = prepare(path, Some(&route.query), r#"{"model":"gpt-4"}"#, &setting(&[("apiVersion", "2023-05-15")]));
+        assert_eq!(sent.expect("a request").query, None, "the step's own version is sent");
+    }
+    let chat = StepOperation::Chat(Format::OpenAiChat);
+    let unnamed = Azure.step(&params(&[]), chat, "gpt-4", false).expect("a route");
+    assert_eq!((&*unnamed.path, &*unnamed.query), ("/openai/deployments/gpt-4/chat/completions", ""));
+    // What would be read as another path or query is no deployment and no version.
+    let odd = params(&[("deploymentId", "a/../b?x=1"), ("apiVersion", "2024-10-21&api-key=x")]);
+    let odd = Azure.step(&odd, chat, "gpt-4", false).expect("a route");
+    assert_eq!(&*odd.query, "api-version=2024-10-21%26api-key%3Dx");
+    assert_eq!(Azure.endpoint(&Method::POST, &odd.path), None);
+}
+
+#[test]
+fn a_step_costs_and_is_called_what_it_says() {
+    let own = |setting: &Setting| {
+        let (_, call) = read(CLASSIC, r#"{"model":"something"}"#);
+        let call = call.of_step("gpt-4o", setting);
+        let price = |answered| price(&Pricing::shipped(), &Azure, setting, answered, &call.model, NOW);
+        let usage = Usage { in_text: 1_000_000, ..Usage::default() };
+        let costs = [None, Some("gpt-4o-mini-2024-07-18")].map(|a| price(a).map(|price| price.cost(&usage)));
+        (call.model.to_string(), call.alias.to_string(), costs)
+    };
+    let [step, answered] = ["2.5", "0.15"].map(Money::parse_usd);
+    let expected = ("gpt-4o".to_owned(), "my-dep".to_owned(), [step, answered]);
+    assert_eq!(own(&setting(&[])), expected);
+    assert_eq!(own(&setting(&[("deployments", "my-dep=gpt-5,gpt-4o=gpt-5")])), expected, "the step knows better");
+
+    let mut priced = setting(&[]);
+    priced.cost_map = Some(crate::domain::CostMap {
+        prompt_cost_per_model: BTreeMap::from([("my-dep".to_owned(), 0.001)]),
+        completion_cost_per_model: BTreeMap::from([("my-dep".to_owned(), 0.001)]),
+        ..Default::default()
+    });
+    let [one, _] = ["1", "1"].map(Money::parse_usd);
+    assert_eq!(own(&priced), ("my-dep".to_owned(), "gpt-4o".to_owned(), [one, one]), "a price of its own goes first");
 }

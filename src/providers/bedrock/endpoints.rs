@@ -1,5 +1,6 @@
 //! The operations that are served, and the model id that most of them carry in their path.
 
+use crate::providers::path::percent_encoded;
 use crate::providers::{Billing, Endpoint};
 use http::Method;
 
@@ -92,13 +93,19 @@ pub(super) fn find(method: &Method, path: &str) -> Option<Endpoint> {
         if method != Method::POST {
             return None;
         }
-        return Some(endpoint(template, format!("/model/{}{operation}", segment(&model_id(id)?)), kind, billing));
+        return Some(endpoint(
+            template,
+            format!("/model/{}{operation}", percent_encoded(&model_id(id)?)),
+            kind,
+            billing,
+        ));
     }
     let parts: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
     let (_, template, kind, billing) =
         *PLAIN.iter().find(|(verb, template, ..)| *verb == method.as_str() && matches(template, &parts))?;
     // Ids in the path are sent in one spelling, whatever the client's was.
-    let path = parts.iter().map(|part| Some(format!("/{}", segment(&model_id(part)?)))).collect::<Option<String>>()?;
+    let path =
+        parts.iter().map(|part| Some(format!("/{}", percent_encoded(&model_id(part)?)))).collect::<Option<String>>()?;
     Some(endpoint(template, path, kind, billing))
 }
 
@@ -131,20 +138,6 @@ pub(super) fn model_id(raw: &str) -> Option<String> {
     let fits = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b':' | b'/' | b'@' | b'+');
     let id = String::from_utf8(id).ok().filter(|id| id.len() <= LONGEST_ID && id.bytes().all(|b| fits(&b)))?;
     id.split('/').all(|part| !matches!(part, "" | "." | "..")).then_some(id)
-}
-
-/// An id as one segment of a path: everything but unreserved characters is escaped.
-pub(super) fn segment(id: &str) -> String {
-    let mut out = String::with_capacity(id.len() + 16);
-    for byte in id.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.push_str(&hex::encode_upper([byte]));
-        }
-    }
-    out
 }
 
 /// The model in the path of an endpoint, unescaped; empty where there is none.

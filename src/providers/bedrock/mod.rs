@@ -5,6 +5,7 @@
 //! body, `family` what a model id tells, `bound` and `prompt` what a request will consume, `usage` what was consumed,
 //! `price` under which names, `meter` follows a response.
 
+use super::path::percent_encoded;
 use super::{
     BadCall, Call, ChatRoute, Dialect, EmbeddingRoute, Endpoint, IncompleteSetting, Outbound, Prepare, Provider,
     ResponseMeter, SettingSchema,
@@ -66,17 +67,17 @@ impl Provider for Bedrock {
     }
     fn chat(&self, _client: Format, model: &str, stream: bool) -> Option<ChatRoute> {
         let operation = if stream { "converse-stream" } else { "converse" };
-        Some(ChatRoute::new(Format::Converse, format!("/model/{}/{operation}", endpoints::segment(model))))
+        Some(ChatRoute::new(Format::Converse, format!("/model/{}/{operation}", percent_encoded(model))))
     }
     fn embeddings(&self, model: &str, known: &str) -> Option<EmbeddingRoute> {
         let (format, sizes) = family::embeddings(known)?;
-        Some(EmbeddingRoute { format, path: format!("/model/{}/invoke", endpoints::segment(model)), sizes })
+        Some(EmbeddingRoute { format, path: format!("/model/{}/invoke", percent_encoded(model)), sizes })
     }
     fn knowledge(&self, stream: bool) -> Option<&'static str> {
         Some(if stream { "/retrieveAndGenerateStream" } else { "/retrieveAndGenerate" })
     }
     fn retrieval(&self, base: &str) -> Option<String> {
-        Some(format!("/knowledgebases/{}/retrieve", endpoints::segment(base)))
+        Some(format!("/knowledgebases/{}/retrieve", percent_encoded(base)))
     }
     fn target(&self, model: &str) -> Target {
         family::target(model)

@@ -2,10 +2,11 @@
 //! messages in Anthropic's form, whose model and stream flag belong into the path.
 
 use super::bound;
-use super::endpoints::{self, Kind, segment};
+use super::endpoints::{self, Kind};
 use super::family::Family;
 use super::generate;
 use super::setting::{self, Credential};
+use crate::providers::path::percent_encoded;
 use crate::providers::{BadCall, Call, Endpoint, IncompleteSetting, Outbound, Prepare};
 use crate::wire::{json_edit, json_walk};
 use bytes::Bytes;
@@ -129,7 +130,7 @@ pub(super) fn prepare(request: &Prepare<'_>) -> Result<Outbound, IncompleteSetti
     }
     if kind.is_anthropic() {
         let operation = if call.stream { "invoke-with-response-stream" } else { "invoke" };
-        outbound.path = Some(format!("/model/{}/{operation}", segment(&call.model)).into());
+        outbound.path = Some(format!("/model/{}/{operation}", percent_encoded(&call.model)).into());
         outbound.query = Some("".into());
         outbound.body = invocation(kind, headers, body).map_or_else(|| body.clone(), Bytes::from);
         outbound.headers.push((if call.stream { STREAM_ACCEPT } else { ACCEPT }, JSON));

@@ -4,8 +4,9 @@
 //! Dotted: names and array positions divided by dots; `#` stands for every element of an array, at the end for their
 //! number; a backslash takes away the meaning of what follows it. Wildcards, conditions and modifiers are refused.
 
-use crate::wire::json_walk::{elements, members, string, unescape};
-use jsonpath_rust::parser::model::JpQuery;
+use crate::wire::json_edit;
+use crate::wire::json_walk::{elements, member, members, string, unescape};
+use jsonpath_rust::parser::model::{JpQuery, Segment, Selector};
 use jsonpath_rust::parser::parse_json_path;
 use jsonpath_rust::query::js_path_process;
 use serde_json::Value;
@@ -135,6 +136,23 @@ impl Location {
         Ok(self.value(json)? == Some(Value::Bool(true)))
     }
 
+    /// The text with this string there, in place of what stood there or as a new member; every other byte stays.
+    /// `None` when the location is not the name of one member, or something else stands in its way.
+    pub fn with_string(&self, json: &[u8], string: &str) -> Option<Vec<u8>> {
+        let value = Value::from(string).to_string();
+        let written = set(json, &self.names()?, value.as_bytes())?;
+        // Whoever looks there now finds it.
+        (self.string(&written) == Ok(Some(string.to_owned()))).then_some(written)
+    }
+
+    /// The members on the way, when there is just one way.
+    fn names(&self) -> Option<Vec<&str>> {
+        match &self.syntax {
+            Syntax::Dotted(steps) => steps.iter().map(Step::name).collect(),
+            Syntax::JsonPath(query) => query.segments.iter().map(name).collect(),
+        }
+    }
+
     /// A string or truth value; other values are `None`.
     fn value(&self, json: &[u8]) -> Result<Option<Value>, Ambiguous> {
         match &self.syntax {
@@ -163,6 +181,34 @@ impl Location {
             }
         }
     }
+}
+
+impl Step {
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Name(name) => Some(name),
+            Self::Each => None,
+        }
+    }
+}
+
+fn name(segment: &Segment) -> Option<&str> {
+    match segment {
+        Segment::Selector(Selector::Name(name)) => Some(name),
+        _ => None,
+    }
+}
+
+fn set(json: &[u8], names: &[&str], value: &[u8]) -> Option<Vec<u8>> {
+    let (name, rest) = names.split_first()?;
+    if rest.is_empty() {
+        return json_edit::set(json, name, value);
+    }
+    let inner = match member(json, name).map(|m| m.value) {
+        None | Some(b"null") => b"{}",
+        Some(inner) => inner,
+    };
+    json_edit::set(json, name, &set(inner, rest, value)?)
 }
 
 fn steps(text: &str) -> Result<Box<[Step]>, BadLocation> {
@@ -331,6 +377,30 @@ mod tests {
     }
 
     #[test]
+    fn a_string_is_set_where_it_is_looked_for() {
+        for (location, json, written) in [
+            ("model", r#"{"n":1.50,"model":"a"}"#, Some(r#"{"n":1.50,"model":"b\""}"#)),
+            ("model", r#"{"model": 7, "x":1e999}"#, Some(r#"{"model": "b\"", "x":1e999}"#)),
+            ("$.model", "{}", Some(r#"{"model":"b\""}"#)),
+            ("$['model']", r#"{"model":"a"}"#, Some(r#"{"model":"b\""}"#)),
+            ("o.model", r#"{"o":{"x":1}}"#, Some(r#"{"o":{"x":1,"model":"b\""}}"#)),
+            ("$.o.p.model", r#"{"o":null}"#, Some(r#"{"o":{"p":{"model":"b\""}}}"#)),
+            (r"a\.b", "{}", Some(r#"{"a.b":"b\""}"#)),
+            ("o.model", r#"{"o":[{"model":"a"}]}"#, None),
+            ("o.0.model", r#"{"o":[{"model":"a"}]}"#, None),
+            ("o.#.model", r#"{"o":[{"model":"a"}]}"#, None),
+            ("$.o[0].model", r#"{"o":[{"model":"a"}]}"#, None),
+            ("$..model", r#"{"model":"a"}"#, None),
+            ("model", r#"{"model":"a","model":"a"}"#, None),
+            ("model", "[]", None),
+        ] {
+            let found = Location::parse(location).unwrap().with_string(json.as_bytes(), "b\"");
+            let found = found.map(|text| String::from_utf8(text).unwrap());
+            assert_eq!(found.as_deref(), written, "{location} {json}");
+        }
+    }
+
+    #[test]
     fn only_true_is_a_flag() {
         for location in ["o.stream", "$.o.stream"] {
             let flag = |json: &str| Location::parse(location).unwrap().flag(json.as_bytes());
@@ -349,6 +419,9 @@ mod tests {
                 location.text(json.as_bytes());
                 let _ = location.string(json.as_bytes());
                 let _ = location.flag(json.as_bytes());
+                if let Some(written) = location.with_string(json.as_bytes(), "m") {
+                    prop_assert_eq!(location.string(&written), Ok(Some("m".to_owned())));
+                }
             }
         }
 

@@ -13,15 +13,17 @@ pub use location::{BadLocation, Location};
 pub use route::Target;
 
 use super::{
-    BadCall, Billing, Call, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider, ResponseMeter,
-    SettingSchema,
+    BadCall, Billing, Call, ChatRoute, Dialect, Endpoint, IncompleteSetting, Outbound, Prepare, Provider,
+    ResponseMeter, SettingSchema, StepOperation,
 };
 use crate::domain::{CustomProvider, Setting, Step, Usage, UsageSource};
 use crate::metering::ModelLimits;
+use crate::wire::chat::Format;
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Method};
 use route::Route;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Output of a request that names no maximum, by a model of which none is known.
@@ -107,6 +109,25 @@ impl Provider for Custom {
     fn read(&self, endpoint: &Endpoint, _headers: &HeaderMap, body: &Bytes) -> Result<Call, BadCall> {
         let gone = || BadCall { message: "The path is no longer served.".to_owned(), param: None };
         self.route(&endpoint.path).ok_or_else(gone)?.read(body)
+    }
+    /// One of its paths, named by the step. Nothing is known of what it speaks: the client's own form passes.
+    fn step(
+        &self,
+        params: &BTreeMap<Box<str>, Box<str>>,
+        operation: StepOperation,
+        _model: &str,
+        _stream: bool,
+    ) -> Option<ChatRoute> {
+        let route = self.route(params.get("path")?)?;
+        let format = match operation {
+            StepOperation::Chat(client) => client,
+            StepOperation::Embeddings => Format::OpenAiChat,
+        };
+        Some(ChatRoute::new(format, &*route.path))
+    }
+    fn with_model(&self, endpoint: &Endpoint, body: &Bytes, model: &str) -> Option<Bytes> {
+        let written = self.route(&endpoint.path).and_then(|route| route.with_model(body, model));
+        Some(written.map_or_else(|| body.clone(), Bytes::from))
     }
     fn prepare(&self, request: &Prepare<'_>) -> Result<Outbound, IncompleteSetting> {
         let target = self.route(&request.endpoint.path).and_then(|route| route.target.as_ref());

@@ -92,6 +92,11 @@ impl Route {
         })
     }
 
+    /// The body with this name of the model; `None` where its location cannot be written.
+    pub(super) fn with_model(&self, body: &[u8], model: &str) -> Option<Vec<u8>> {
+        self.model.as_ref()?.with_string(body, model)
+    }
+
     pub(super) fn prompt_tokens(&self, body: &[u8]) -> u64 {
         let text = self.prompt.as_ref().map(|at| at.text(body)).unwrap_or_default();
         if text.is_empty() { 0 } else { ENCODING.count(&text) }

@@ -129,3 +129,38 @@ fn built_in_names_are_reserved() {
     assert!(super::super::all().iter().all(|provider| is_reserved(provider.name())));
     assert!(is_reserved("bedrock") && !is_reserved("acme"));
 }
+
+#[test]
+fn a_step_names_one_of_the_paths_and_its_model_goes_where_that_path_has_it() {
+    let mut row = row();
+    let nested = CustomRoute { path: "/deep".into(), model_location: "$.input.model".into(), ..row.routes[0].clone() };
+    let hidden = CustomRoute { path: "/hidden".into(), model_location: "a.#.model".into(), ..row.routes[0].clone() };
+    row.routes.extend([nested, hidden]);
+    let custom = Custom::new(&row);
+    let step = |path: &str, operation| {
+        let params = BTreeMap::from([(Box::from("path"), Box::from(path))]);
+        custom.step(&params, operation, "m", false)
+    };
+    for client in [Format::OpenAiChat, Format::Anthropic, Format::OpenAiResponses] {
+        assert_eq!(step("/v1/chat", StepOperation::Chat(client)), Some(ChatRoute::new(client, "/v1/chat")));
+    }
+    assert_eq!(step("/deep", StepOperation::Embeddings), Some(ChatRoute::new(Format::OpenAiChat, "/deep")));
+    assert_eq!(step("/v1", StepOperation::Embeddings), None);
+    assert_eq!(custom.step(&BTreeMap::new(), StepOperation::Embeddings, "m", false), None);
+
+    let named = |path: &str, body: &'static str| {
+        let endpoint = custom.endpoint(&Method::POST, path).unwrap();
+        let body = custom.with_model(&endpoint, &Bytes::from_static(body.as_bytes()), "m").unwrap();
+        String::from_utf8(body.to_vec()).unwrap()
+    };
+    assert_eq!(named("/v1/chat", r#"{"n":1e400,"model":"x"}"#), r#"{"n":1e400,"model":"m"}"#);
+    assert_eq!(named("/deep", r#"{"model":"x"}"#), r#"{"model":"x","input":{"model":"m"}}"#);
+    for as_it_is in [r#"{"a":[{"model":"x"}]}"#, "[1]"] {
+        assert_eq!(named("/hidden", as_it_is), as_it_is);
+    }
+    assert_eq!(named("/v1/chat", "[1]"), "[1]");
+    let endpoint = custom.endpoint(&Method::POST, "/hidden").unwrap();
+    let call = custom.read(&endpoint, &HeaderMap::new(), &Bytes::from_static(b"{}")).unwrap();
+    let call = call.of_step("m", &setting("token"));
+    assert_eq!((&*call.model, &*call.alias), ("m", ""));
+}

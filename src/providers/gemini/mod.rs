@@ -66,7 +66,7 @@ impl Provider for Gemini {
     fn chat(&self, _client: Format, model: &str, stream: bool) -> Option<ChatRoute> {
         let (operation, query) = if stream { ("streamGenerateContent", "alt=sse") } else { ("generateContent", "") };
         let path = format!("/v1beta/models/{model}:{operation}");
-        Some(ChatRoute { query, ..ChatRoute::new(Format::Gemini, path) })
+        Some(ChatRoute { query: query.into(), ..ChatRoute::new(Format::Gemini, path) })
     }
     fn embeddings(&self, model: &str, _known: &str) -> Option<EmbeddingRoute> {
         let path = format!("/v1beta/models/{model}:batchEmbedContents");

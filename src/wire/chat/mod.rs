@@ -10,7 +10,8 @@
 //! | `converse` (Bedrock) | read, write | read, write | read, write |
 //! | `ollama`, `gemini`, `knowledge` (bases of Bedrock) | write | read | read |
 //!
-//! [`Opening`] tells when a client's stream has its first output.
+//! [`Opening`] tells when a client's stream has its first output; `replay` makes streams of whole answers and the other
+//! way round.
 //!
 //! A new API is a codec and a line in each table of this file. What is asked for and cannot be said in the other form
 //! is dropped and named ([`Written::dropped`]) or refused, as the [`Target`] says.
@@ -28,6 +29,7 @@ mod ollama;
 mod openai;
 mod opening;
 mod parsed;
+pub mod replay;
 mod request;
 mod responses;
 mod target;

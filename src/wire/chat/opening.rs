@@ -133,11 +133,14 @@ fn is_error(data: &[u8]) -> bool {
 
 /// A chunk of chat or text completions.
 fn of_chunk(chunk: &[u8]) -> Opened {
+    // Whoever has neither speaks in another way.
+    let is_known =
+        ["choices", "usage", "prompt_filter_results", "error"].into_iter().any(|name| member(chunk, name).is_some());
     let is_output = |choice: &[u8]| {
         ["finish_reason", "text"].into_iter().any(|name| says_something(value(choice, name)))
             || ["delta", "message"].into_iter().any(|name| says_more_than(value(choice, name), &["role"]))
     };
-    Opened::output_if(elements(value(chunk, "choices")).any(is_output))
+    Opened::output_if(!is_known || elements(value(chunk, "choices")).any(is_output))
 }
 
 fn of_message(kind: &str, event: &[u8]) -> Opened {
@@ -174,8 +177,8 @@ fn of_response(kind: &str, event: &[u8]) -> Opened {
             Opened::output_if(["text", "refusal"].into_iter().any(|name| says_something(value(part, name))))
         }
         delta if delta.ends_with(".delta") => Opened::output_if(says_something(value(event, "delta"))),
-        // What is no event of the answer only keeps the connection open.
-        other => Opened::output_if(other.starts_with("response.")),
+        // A name that is none of the answer's only keeps the connection open.
+        other => Opened::output_if(other.is_empty() || other.starts_with("response.")),
     }
 }
 

@@ -1,4 +1,4 @@
 //! What holds for all codecs alike.
 
 mod hostile;
-mod round_trip;
+pub(super) mod round_trip;

@@ -72,6 +72,7 @@ fn chunks_of_conversations() {
         let both = [format!(r#"{{"delta":{delta}}}"#), format!(r#"{{"delta":{{}}}},{{"index":1,"delta":{delta}}}"#)];
         both.iter().for_each(|data| each_is(OpenAiChat, Output, &[&choice(data)]));
     }
+    each_is(OpenAiChat, Output, &[r#"{"text":"x"}"#, "{}"]);
     let finished = choice(r#"{"index":0,"delta":{},"finish_reason":"stop"}"#);
     each_is(OpenAiChat, Output, &[&finished, "[DONE]", " [DONE]", "what is this", r#"{"broken":"#]);
     each_is(
@@ -158,6 +159,7 @@ fn events_of_responses() {
             r#"{"type":"response.incomplete","response":{"error":null}}"#,
             r#"{"type":"response.completed","response":{}}"#,
             r#"{"type":"response.something_new"}"#,
+            r#"{"text":"x"}"#,
         ],
     );
     each_is(

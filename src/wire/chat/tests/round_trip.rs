@@ -157,7 +157,7 @@ fn essence(request: &Request) -> String {
 }
 
 /// Blocks as an answer may have them: neighbours of one kind are one where the form has no blocks.
-fn answer(format: Format) -> impl Strategy<Value = Answer> {
+pub(in super::super) fn answer(format: Format) -> impl Strategy<Value = Answer> {
     let full = format != Format::OpenAiChat;
     let words = Words { full: false, ttl: false };
     let calls = prop::collection::vec(arguments(), 0..3);
@@ -185,7 +185,7 @@ fn answer(format: Format) -> impl Strategy<Value = Answer> {
 }
 
 /// Without the ids of answers and the names of models, which clients are told in their own way.
-fn told(answer: Answer) -> Answer {
+pub(in super::super) fn told(answer: Answer) -> Answer {
     Answer { id: String::new(), model: String::new(), ..answer }
 }
 
