@@ -444,6 +444,8 @@ fn rules_among_keys_hold() {
         ),
         (&[("TOLLGATE_PROXY_BODY_MEMORY", "1MiB")], "proxy.body_memory: proxy.body_limit does not fit"),
         (&[("TOLLGATE_PROXY_CONNECT_TIMEOUT", "0")], "proxy.connect_timeout: must be at least 1ms"),
+        (&[("TOLLGATE_ROUTES_BREAKER_PAUSE", "0")], "routes.breaker_pause: must be at least 1ms"),
+        (&[("TOLLGATE_ROUTES_BREAKER_PAUSE", "6m")], "routes.breaker_pause: routes.breaker_pause is longer"),
         (&[("TOLLGATE_PROXY_MAX_REQUESTS", "0")], "proxy.max_requests: must not be 0"),
         (&[("TOLLGATE_EVENTS_RETENTION", "31")], "events.retention: must be 0 or at least 32 days"),
         (&[("TOLLGATE_EVENTS_RETENTION", "1")], "events.retention: must be 0 or at least 32 days"),

@@ -1,6 +1,8 @@
 //! Hands the answer to the client: small JSON as a whole, everything else piece by piece as it comes.
 //! In both cases the event is in the journal before the last byte leaves.
 
+mod held_back;
+
 use super::Gateway;
 use super::admit::Planned;
 use super::arrival::Arrival;
@@ -9,7 +11,6 @@ use super::forward::{Answer, Patience};
 use super::headers::{self, Framing, Stamp, StillTrue};
 use super::objects;
 use super::recorder::Recorder;
-use super::refuse::GatewayError;
 use super::settle::{self, Booked, Outcome, ResponseLog};
 use super::unified::Around;
 use crate::domain::UsageSource;
@@ -17,8 +18,9 @@ use crate::ledger::Booking;
 use crate::metering::Price;
 use crate::providers::{Billing, Ending, Progress, Reading, ResponseMeter};
 use crate::routing::Failure;
-use crate::wire::chat::{Opened, Opening};
+use crate::wire::chat::Opening;
 use bytes::Bytes;
+use held_back::HeldBack;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::ResponseHeader;
@@ -119,12 +121,6 @@ enum Next {
     ClientGone,
 }
 
-/// What was taken before a stream's head was sent.
-enum HeldBack {
-    Output { progress: Progress, done: bool },
-    ClientGone,
-}
-
 /// What a relay starts from.
 pub(super) struct Start<'a> {
     pub(super) arrival: &'a Arrival,
@@ -212,17 +208,6 @@ impl Relay<'_> {
             .map(|head| headers::response_head(head, stamp, still, framing, Some(&*self.meter)))
     }
 
-    /// Gives the booking back for another try. The connection is closed: what is still to come is for nobody.
-    async fn withdrawn(mut self, failure: Failure) -> Relayed {
-        let _closed = tokio::time::timeout(LAST_WORD, self.upstream.shutdown()).await.is_ok();
-        let reading = self.meter.reading(Ending::Aborted);
-        match self.booking.take() {
-            Some(booking) => Relayed::Withdrawn(Box::new(Withdrawn { booking, failure, reading })),
-            // Booked already: then something was out.
-            None => Relayed::Delivered(self.aborted(Delivery::Cut, self.status, None).await),
-        }
-    }
-
     /// What comes next. A client whose stream is silent for long is told that it lives, where its form has a word for it.
     async fn next(&mut self) -> Next {
         let heard = Instant::now();
@@ -268,6 +253,7 @@ impl Relay<'_> {
         loop {
             match self.next().await {
                 Next::Piece(piece, done) => {
+                    self.patience.first = None;
                     total += piece.len();
                     pieces.push(piece);
                     if done {
@@ -325,18 +311,6 @@ impl Relay<'_> {
         };
         let delivery = self.write(tasks).await;
         Ok(Delivered { delivery, status: self.status, booked, first_byte: Some(first_byte) })
-    }
-
-    /// The upstream failed before anything was sent.
-    async fn unsent(&mut self, unsent: Unsent) -> Result<Delivered, Failure> {
-        let (failure, status) = match unsent {
-            Unsent::Broken => (Failure::Broken, GatewayError::Upstream.status()),
-            Unsent::TimedOut => (Failure::Timeout, GatewayError::Timeout.status()),
-        };
-        if self.spare.is_some() {
-            return Err(failure);
-        }
-        Ok(self.aborted(Delivery::Unsent(unsent), status, None).await)
     }
 
     /// Sends the head at once and every piece as it comes. `early`: pieces that were already read.
@@ -400,35 +374,6 @@ impl Relay<'_> {
                 break self.aborted(Delivery::Whole, self.status, Some(first_byte)).await;
             }
         })
-    }
-
-    /// Takes pieces until there is something that the client would call an answer; what is before it is held back.
-    ///
-    /// # Errors
-    /// The stream ended before, or told of an error: nothing is out.
-    async fn until_output(&mut self, event_stream: bool) -> Result<HeldBack, Failure> {
-        loop {
-            let (piece, done) = match self.next().await {
-                Next::Piece(piece, done) => (piece, done),
-                Next::End => (Bytes::new(), true),
-                Next::ClientGone => return Ok(HeldBack::ClientGone),
-                Next::Broken => return Err(Failure::Truncated),
-                Next::TimedOut => return Err(Failure::Timeout),
-            };
-            let seen = self.out.len();
-            let progress = if piece.is_empty() { Progress::More } else { self.take(piece) };
-            let output = HeldBack::Output { progress, done };
-            let Some(opening) = self.spare.as_mut().filter(|_| event_stream) else { return Ok(output) };
-            let fresh = self.out.get(seen..).unwrap_or_default();
-            let opened = fresh.iter().map(|piece| opening.push(piece)).find(|opened| *opened != Opened::NotYet);
-            match opened {
-                Some(Opened::Failed) => return Err(Failure::Truncated),
-                Some(_) => return Ok(output),
-                // What ends without a word has not answered.
-                None if done || progress != Progress::More => return Err(Failure::Truncated),
-                None => {}
-            }
-        }
     }
 
     /// One piece through decoder and meter to the client.

@@ -332,7 +332,8 @@ impl<'a> Serving<'a> {
                 }
                 Ok(answer) => {
                     let waited = sent_at.elapsed();
-                    let more = self.attempts.more() || self.run.as_ref().is_some_and(|run| run.more());
+                    // Elsewhere a stream's head goes out as it comes, and is the end of all tries.
+                    let more = self.run.as_ref().is_some_and(|run| run.more() || self.attempts.more());
                     match self.relay(session, booking, answer, patience, more).await {
                         Relayed::Delivered(delivered) => {
                             self.answered(tried_at);

@@ -30,6 +30,7 @@ mod passing;
 mod path;
 mod price;
 pub mod purpose;
+mod step;
 #[cfg(test)]
 mod suite;
 mod sums;
@@ -38,6 +39,7 @@ pub mod vllm;
 pub use base_url::base_url;
 pub use path::percent_decoded;
 pub use price::{price, row_price};
+pub use step::StepOperation;
 
 /// The error shapes clients understand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -123,23 +125,6 @@ pub struct Call {
     pub tier: Box<str>,
     /// Of requests for or with pictures and sound.
     pub media: Option<Box<Media>>,
-}
-
-impl Call {
-    /// As a step of a route has it, in place of [`Provider::with_setting`]: the step's model is what must be allowed, is
-    /// priced and recorded, whatever path or body call it, unless the setting has a price of its own for that name.
-    #[must_use]
-    pub fn of_step(self, model: &str, setting: &Setting) -> Self {
-        if *self.model == *model {
-            return self;
-        }
-        let has_own_price = setting.cost_map.as_ref().is_some_and(|costs| costs.knows(&self.model));
-        if has_own_price {
-            Self { alias: model.into(), ..self }
-        } else {
-            Self { alias: self.model, model: model.into(), ..self }
-        }
-    }
 }
 
 /// What the price of pictures and sound hangs on, as far as the request says it.
@@ -264,15 +249,6 @@ impl ChatRoute {
     pub fn new(format: Format, path: impl Into<String>) -> Self {
         Self { format, path: path.into(), query: Cow::Borrowed("") }
     }
-}
-
-/// What a step of a route asks an upstream for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StepOperation {
-    /// A conversation, which the client has in this form.
-    Chat(Format),
-    /// Vectors of texts in OpenAI's form. Whoever has a form of its own for them is asked by [`Provider::embeddings`].
-    Embeddings,
 }
 
 /// Where and in which form of its own a provider takes texts that are to become vectors.
@@ -566,30 +542,4 @@ pub fn by_path(path: &str) -> Option<(&'static Handle, Cow<'_, str>)> {
     let slash = rest.find('/')?;
     let (name, tail) = rest.split_at_checked(slash)?;
     Some((by_name(name)?, Cow::Borrowed(tail)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn steps_without_parameters_ask_as_everybody_does() {
-        let none = BTreeMap::new();
-        let speaks_openai = ["openai", "deepinfra", "vllm", "azure"];
-        for provider in all() {
-            let name = provider.name();
-            let chat = provider.step(&none, StepOperation::Chat(Format::Anthropic), "m", true);
-            assert_eq!(chat, provider.chat(Format::Anthropic, "m", true), "{name}");
-            assert!(chat.is_some(), "{name}");
-            let vectors = provider.step(&none, StepOperation::Embeddings, "m", false);
-            assert_eq!(vectors.is_some(), speaks_openai.contains(&name), "{name}");
-            if let Some(route) = vectors {
-                let endpoint = provider.endpoint(&Method::POST, &route.path).expect(name);
-                assert_eq!(endpoint.billing, Billing::Usage, "{name}");
-                let body = provider.with_model(&endpoint, &Bytes::from_static(b"{\"n\":1.0}"), "m\"");
-                assert_eq!(body.as_deref(), Some(&b"{\"n\":1.0,\"model\":\"m\\\"\"}"[..]), "{name}");
-                assert_eq!(provider.with_model(&endpoint, &Bytes::from_static(b"[]"), "m"), None, "{name}");
-            }
-        }
-    }
 }

@@ -1,5 +1,6 @@
 use super::*;
 use proptest::prelude::*;
+use serde_json::json;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 use uuid::Uuid;
@@ -20,12 +21,17 @@ fn none(body: &str) {
 #[test]
 fn c144_requests_that_differ_only_in_temperature_tools_images_or_model_parameters_do_not_share() {
     let image = |data: &str| {
-        format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{{"type":"text","text":"hi"}},"#)
-            + &format!(r#"{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{data}"}}}}]}}]}}"#)
+        let url = format!("data:image/png;base64,{data}");
+        json!({"model": "m", "messages": [{"role": "user", "content": [
+            {"type": "text", "text": "hi"},
+            {"type": "image_url", "image_url": {"url": url}},
+        ]}]})
+        .to_string()
     };
     let tool = |name: &str, of: &str| {
-        format!(r#"{{"model":"m","messages":[],"tools":[{{"type":"function","function":{{"name":"{name}","#)
-            + &format!(r#""parameters":{{"type":"object","properties":{{"a":{{"type":"{of}"}}}}}}}}}}]}}"#)
+        let parameters = json!({"type": "object", "properties": {"a": {"type": of}}});
+        let function = json!({"name": name, "parameters": parameters});
+        json!({"model": "m", "messages": [], "tools": [{"type": "function", "function": function}]}).to_string()
     };
     let bodies = [
         r#"{"model":"m","messages":[]}"#.to_owned(),
