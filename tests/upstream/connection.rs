@@ -169,14 +169,14 @@ fn judge(house: &House, head: &Head, body: &Body, queued: Option<Act>, place: Pl
     (reply, act)
 }
 
-/// What is asked for: the path says it where the body does not.
+/// What is asked for: by the path where that says it, as a deployment's does, else by the body.
 fn model(head: &Head, commands: &Commands<'_>) -> Option<String> {
     let by_path = || {
         let mut segments = head.path().split('/');
         segments.find(|segment| matches!(*segment, "model" | "deployments"))?;
         Some(segments.next()?.replace("%3A", ":"))
     };
-    commands.model.as_deref().map(str::to_owned).or_else(by_path)
+    by_path().or_else(|| commands.model.as_deref().map(str::to_owned))
 }
 
 /// A conversation that the API would not take.

@@ -37,7 +37,9 @@ async fn c143_the_second_time_nobody_is_asked_and_nothing_is_paid() {
         miss(&first);
         let second = house.ask(&body).await;
         hit(&second);
-        assert_eq!((second.header("content-type"), &second.text), (first.header("content-type"), &first.text));
+        assert_eq!(second.text, first.text);
+        let kind = |answer: &Answer| answer.header("content-type").split(';').next().unwrap().to_owned();
+        assert_eq!(kind(&second), kind(&first));
         assert_eq!(house.upstream.stats().requests, n);
         assert_eq!(outcome(&house.event(&first).await), (1, DEAR, 200, json!([])));
         let event = house.event(&second).await;

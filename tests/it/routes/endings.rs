@@ -67,8 +67,10 @@ async fn when_nobody_says_anything_the_gateway_does() {
             assert_eq!(answer.status, expect, "{path}: {}", answer.text);
             assert!(answer.json()["error"]["type"].is_string(), "{path}: {}", answer.text);
             assert!(!answer.text.contains("127.0.0.1") && !answer.text.contains("sk-upstream"), "{}", answer.text);
+            // What nobody reported of a call that was sent is estimated, as anywhere.
             let event = house.event(&answer).await;
-            assert_eq!((&event["status"], &event["cost_in_usd"]), (&json!(expect), &json!(0.0)), "{event}");
+            assert_eq!(event["status"], expect, "{event}");
+            assert!(expect == 504 || event["cost_in_usd"] == 0.0, "{event}");
         }
     }
 }
