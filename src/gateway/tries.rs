@@ -7,6 +7,7 @@ use super::headers::{self, Framing, StillTrue};
 use super::ready::Halt;
 use super::refuse::GatewayError;
 use super::relay::{Delivered, Delivery, Relayed};
+use super::route::Place;
 use super::settle::{self, Outcome, ResponseLog};
 use super::unified::{Heard, Made};
 use super::walk::{Exchanged, Serving};
@@ -94,7 +95,7 @@ impl Serving<'_> {
                 Some(failed)
             }
             Course::Again(pause) => {
-                self.put_aside(failed, tried_at).await;
+                self.put_aside(failed, tried_at, self.place()).await;
                 self.tell(booking);
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
@@ -110,10 +111,11 @@ impl Serving<'_> {
             Course::Onward { elsewhere } => {
                 self.step_failed(&failed);
                 let Some(mut run) = self.run.take() else { return Some(failed) };
+                let place = Some(run.place());
                 let leg = Box::pin(run.onward(self, session.req_header(), elsewhere)).await;
                 self.run = Some(run);
                 let Some(leg) = leg else { return Some(failed) };
-                self.put_aside(failed, tried_at).await;
+                self.put_aside(failed, tried_at, place).await;
                 self.take(leg);
                 self.tell(booking);
                 None
@@ -128,7 +130,7 @@ impl Serving<'_> {
     }
 
     /// Writes a failed try down and keeps the refusal that it met, if any.
-    async fn put_aside(&mut self, failed: Failed, tried_at: Instant) {
+    async fn put_aside(&mut self, failed: Failed, tried_at: Instant, place: Option<Place>) {
         let failure = failed.failure;
         tracing::info!(
             failure = failure.label(),
@@ -136,7 +138,7 @@ impl Serving<'_> {
             model = &*self.planned.call.model,
             "another try"
         );
-        self.note_try(failure, tried_at);
+        self.note_try(failure, tried_at, place);
         if let Some(recorder) = &mut self.recorder {
             recorder.clear();
         }
@@ -151,10 +153,14 @@ impl Serving<'_> {
         }
     }
 
-    fn note_try(&mut self, failure: Failure, tried_at: Instant) {
-        let Self { run: Some(run), planned, .. } = self else { return };
+    fn place(&self) -> Option<Place> {
+        self.run.as_ref().map(|run| run.place())
+    }
+
+    fn note_try(&mut self, failure: Failure, tried_at: Instant, place: Option<Place>) {
+        let (Self { run: Some(run), planned, .. }, Some(place)) = (self, place) else { return };
         let status = if let Failure::Status(status) = failure { status } else { 0 };
-        run.note(planned, status, failure.label(), tried_at.elapsed());
+        run.note(place, planned, status, failure.label(), tried_at.elapsed());
     }
 
     /// Puts who is asked now into the event.
@@ -258,7 +264,7 @@ impl Serving<'_> {
                 Box::pin(made.deliver(self, session, booking)).await
             }
             _ if failure != Failure::ClientGone && self.last.is_some() => {
-                self.note_try(failure, tried_at);
+                self.note_try(failure, tried_at, self.place());
                 match self.last.take() {
                     Some(last) => self.show_last(session, booking, last).await,
                     None => self.unanswered(booking, GatewayError::Upstream),

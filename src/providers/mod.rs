@@ -333,6 +333,14 @@ pub trait Provider: Send + Sync + fmt::Debug {
     fn embeddings(&self, _model: &str, _known: &str) -> Option<EmbeddingRoute> {
         None
     }
+    /// What a step of a route says beside the model, all of it required: names of `params`.
+    fn step_params(&self) -> &'static [&'static str] {
+        &[]
+    }
+    /// What is wrong with one of [`Self::step_params`], as the end of a sentence about it; never repeats the value.
+    fn step_objection(&self, _name: &str, _value: &str) -> Option<&'static str> {
+        None
+    }
     /// How it is asked by a step of a route. `params`: what the step says beside the model. `None` = it cannot be asked
     /// for this, or a parameter is missing. Of vectors the route's form is the one that its errors have.
     fn step(
@@ -356,14 +364,6 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// said. `None`: it is no JSON object.
     fn with_model(&self, _endpoint: &Endpoint, body: &Bytes, model: &str) -> Option<Bytes> {
         json_edit::set(body, "model", serde_json::Value::from(model).to_string().as_bytes()).map(Bytes::from)
-    }
-    /// What a step of a route says beside the model, all of it required: names of `params`.
-    fn step_params(&self) -> &'static [&'static str] {
-        &[]
-    }
-    /// What is wrong with one of [`Self::step_params`], as the end of a sentence about it; never repeats the value.
-    fn step_objection(&self, _name: &str, _value: &str) -> Option<&'static str> {
-        None
     }
     /// The path at which a knowledge base answers by itself ([`Format::Knowledge`]), as [`Provider::endpoint`] takes it.
     fn knowledge(&self, _stream: bool) -> Option<&'static str> {

@@ -23,6 +23,7 @@ mod dialects;
 mod management;
 mod media;
 mod outage;
+mod routes;
 mod rows;
 mod support;
 mod unified;

@@ -1,7 +1,7 @@
 //! One behaviour of the upstream: what to answer, how fast, and what to do wrong.
 //! A test queues it through the handle or `POST /_script`, or sends it inside the request itself as a JSON object:
 //! in the text of `user` or `safety_identifier`, in `metadata.upstream` or `metadata.user_id`, or in the model name after `upstream:`; where an
-//! API has none of these, in the words of a message after `upstream:`.
+//! API has none of these, in the words of a message after `upstream:`. What a model was taught goes before what requests say.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -47,6 +47,8 @@ pub struct Act {
 
     /// Before the head.
     pub delay_ms: u64,
+    /// Between the head and the body.
+    pub body_delay_ms: u64,
     /// Between two pieces.
     pub chunk_delay_ms: u64,
     /// Every piece after the first waits for a release.

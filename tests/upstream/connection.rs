@@ -121,6 +121,10 @@ fn judge(house: &House, head: &Head, body: &Body, queued: Option<Act>, place: Pl
             violations: violations.clone(),
         });
     }
+    let taught = match &parsed {
+        Ok(commands) => model(head, commands).and_then(|model| house.ask(&model)),
+        Err(_) => None,
+    };
     if !violations.is_empty() {
         house.add(&house.count.violations);
         let message = format!("the upstream refuses: {}", violations.join(", "));
@@ -141,7 +145,7 @@ fn judge(house: &House, head: &Head, body: &Body, queued: Option<Act>, place: Pl
             return (reply, queued.unwrap_or_default());
         }
     };
-    let act = match queued {
+    let act = match queued.or(taught) {
         Some(act) => act,
         None => match Act::of_request(&commands).and_then(|act| match act {
             None if answer::is_bedrock(head) => Act::of_words(&body.kept),
@@ -163,6 +167,16 @@ fn judge(house: &House, head: &Head, body: &Body, queued: Option<Act>, place: Pl
     };
     let reply = answer::answer(api, head, body, &commands, &act, place.number);
     (reply, act)
+}
+
+/// What is asked for: by the path where that says it, as a deployment's does, else by the body.
+fn model(head: &Head, commands: &Commands<'_>) -> Option<String> {
+    let by_path = || {
+        let mut segments = head.path().split('/');
+        segments.find(|segment| matches!(*segment, "model" | "deployments"))?;
+        Some(segments.next()?.replace("%3A", ":"))
+    };
+    by_path().or_else(|| commands.model.as_deref().map(str::to_owned))
 }
 
 /// A conversation that the API would not take.

@@ -1,6 +1,6 @@
 //! What all connections of one upstream share: options, queued behaviours, the record of requests, counters.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
@@ -118,9 +118,17 @@ pub struct House {
     pub options: Options,
     pub count: Counters,
     queue: Mutex<VecDeque<Act>>,
+    models: Mutex<HashMap<String, Model>>,
     seen: Mutex<VecDeque<Seen>>,
     gate: Semaphore,
     changed: Notify,
+}
+
+/// What is known of one model.
+#[derive(Debug, Default)]
+struct Model {
+    taught: Option<Act>,
+    asked: u64,
 }
 
 /// A test that queues more than this has lost count.
@@ -132,6 +140,7 @@ impl House {
             options,
             count: Counters::default(),
             queue: Mutex::default(),
+            models: Mutex::default(),
             seen: Mutex::default(),
             gate: Semaphore::new(0),
             changed: Notify::new(),
@@ -157,6 +166,29 @@ impl House {
             }
             _ => queue.remove(at),
         }
+    }
+
+    pub fn teach(&self, model: &str, act: Option<Act>) {
+        self.models.lock().entry(model.to_owned()).or_default().taught = act;
+    }
+
+    /// Counts a request for this model; how it answers, if it was taught anything.
+    pub fn ask(&self, model: &str) -> Option<Act> {
+        let mut models = self.models.lock();
+        // Anything may be asked for; what was taught is always known.
+        if !models.contains_key(model) && models.len() >= MAX_QUEUE {
+            return None;
+        }
+        let known = models.entry(model.to_owned()).or_default();
+        known.asked = known.asked.saturating_add(1);
+        let taught = known.taught.clone();
+        drop(models);
+        self.changed.notify_waiters();
+        taught
+    }
+
+    pub fn asked(&self, model: &str) -> u64 {
+        self.models.lock().get(model).map_or(0, |known| known.asked)
     }
 
     pub fn release(&self, n: usize) {

@@ -72,6 +72,16 @@ impl Upstream {
         self.house.script(act);
     }
 
+    /// From now on this model answers so, whoever asks; `None` = as ever. Queued behaviours go first.
+    pub fn teach(&self, model: &str, act: impl Into<Option<Act>>) {
+        self.house.teach(model, act.into());
+    }
+
+    /// Requests for this model, by the body or the path, whatever became of them.
+    pub fn asked(&self, model: &str) -> u64 {
+        self.house.asked(model)
+    }
+
     /// Lets `n` waiting pieces of `hold` answers leave.
     pub fn release(&self, n: usize) {
         self.house.release(n);

@@ -98,6 +98,11 @@ async fn send(wire: &mut Wire, house: &House, act: &Act, reply: &Reply, line: Li
         wire.stream.write_all(&bytes).await?;
         return Ok(complete);
     }
+    if act.body_delay_ms > 0 {
+        wire.stream.write_all(&bytes).await?;
+        bytes.clear();
+        pause(wire, tokio::time::sleep(Duration::from_millis(act.body_delay_ms))).await?;
+    }
     let one_write = !act.paced() && (act.burst || !reply.streamed) && act.split.is_none();
     if one_write {
         for piece in reply.body.iter() {

@@ -222,6 +222,49 @@ async fn scripted_statuses_come_in_order_and_once() {
     assert_eq!(embeddings.status(), 503);
 }
 
+#[tokio::test]
+async fn a_model_answers_as_it_was_taught_until_it_is_taught_otherwise() {
+    let upstream = upstream().await;
+    let ask = async |model: &str| {
+        let body = json!({"model": model, "messages": [], "user": json!({"status": 418}).to_string()});
+        post(&upstream, "chat/completions").json(&body).send().await.unwrap().status().as_u16()
+    };
+    upstream.teach("broken", Act { status: Some(503), ..Act::default() });
+    upstream.teach("well", Act::default());
+    for _ in 0..3 {
+        assert_eq!((ask("broken").await, ask("well").await, ask("other").await), (503, 200, 418));
+    }
+    upstream.script(Act { status: Some(429), ..Act::default() });
+    assert_eq!((ask("broken").await, ask("broken").await), (429, 503), "what is queued goes first");
+    upstream.teach("broken", None);
+    assert_eq!(ask("broken").await, 418);
+    assert_eq!(["broken", "well", "other", "never"].map(|model| upstream.asked(model)), [6, 3, 3, 0]);
+
+    let path = "/openai/deployments/dep/chat/completions?api-version=2024-10-21";
+    let azure = Upstream::start(Options { api: super::Api::Azure, ..Options::default() }).await.unwrap();
+    azure.teach("dep", Act { status: Some(500), ..Act::default() });
+    let asked = reqwest::Client::new().post(format!("{}{path}", azure.url())).header("api-key", "sk-upstream");
+    assert_eq!(asked.json(&json!({"messages": []})).send().await.unwrap().status(), 500);
+    assert_eq!(azure.asked("dep"), 1);
+}
+
+#[tokio::test]
+async fn a_head_can_come_long_before_its_body() {
+    let upstream = upstream().await;
+    upstream.script(Act { body_delay_ms: 1000, ..Act::default() });
+    let begun = std::time::Instant::now();
+    let answer = post(&upstream, "chat/completions").json(&streamed(&json!({}))).send().await.unwrap();
+    assert!(begun.elapsed() < Duration::from_millis(900), "the head does not wait");
+    assert!(answer.text().await.unwrap().contains("[DONE]"));
+    assert!(begun.elapsed() >= Duration::from_millis(1000));
+    // A failure whose body never comes.
+    upstream.script(act(&json!({"status": 503, "fault": {"kind": "stall", "after": 0}})));
+    let answer = post(&upstream, "chat/completions").json(&chat()).timeout(Duration::from_millis(300));
+    let answer = answer.send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert!(answer.text().await.unwrap_err().is_timeout());
+}
+
 /// Bytes in, bytes out: what a client library would hide.
 async fn raw(upstream: &Upstream, request: &[u8], cut: usize) -> String {
     let mut stream = TcpStream::connect(upstream.addr()).await.unwrap();

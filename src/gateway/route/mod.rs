@@ -17,7 +17,7 @@ mod run;
 mod target;
 
 pub(super) use legs::Leg;
-pub(super) use run::{Run, TryLimits};
+pub(super) use run::{Place, Run, TryLimits};
 pub(super) use target::dialect;
 
 use super::Gateway;

@@ -49,6 +49,13 @@ pub(in crate::gateway) struct Run {
     tries: Vec<Try>,
 }
 
+/// Of a try among the others: steps that turn out unfit while the next one is looked for come after it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::gateway) struct Place {
+    step: u16,
+    before: usize,
+}
+
 /// A step that was not tried yet.
 enum Waiting {
     Step(usize),
@@ -253,17 +260,31 @@ impl Run {
         !self.waiting.is_empty()
     }
 
+    /// Where the try under way belongs, to be asked before the next step is looked for.
+    pub(in crate::gateway) fn place(&self) -> Place {
+        Place { step: self.step(), before: self.tries.len() }
+    }
+
     /// Writes down a try whose answer the client does not see.
-    pub(in crate::gateway) fn note(&mut self, planned: &Planned, status: u16, failure: &str, took: Duration) {
+    pub(in crate::gateway) fn note(
+        &mut self,
+        place: Place,
+        planned: &Planned,
+        status: u16,
+        failure: &str,
+        took: Duration,
+    ) {
         let tried = Try {
-            step: number(self.at),
+            step: place.step,
             provider: planned.provider.name().into(),
             model: planned.call.model.clone(),
             status,
             failure: failure.into(),
             latency_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         };
-        self.keep(tried);
+        if self.tries.len() < MOST_TRIES {
+            self.tries.insert(place.before.min(self.tries.len()), tried);
+        }
     }
 
     /// As the event tells it.
