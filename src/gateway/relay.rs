@@ -67,7 +67,7 @@ pub(super) struct Delivered {
 /// How a relay ended.
 pub(super) enum Relayed {
     Delivered(Delivered),
-    Withdrawn(Box<Withdrawn>),
+    Withdrawn(Withdrawn),
 }
 
 /// An answer that came to nothing before the client saw any of it, where another try may do better.

@@ -70,7 +70,7 @@ pub(super) async fn walk(g: &Gateway, beside: Option<&dyn Beside>, session: &mut
             let who = Who { dialect: Some(surface.dialect()), ..Who::nobody() };
             refuse(g, session, &arrival, who, GatewayError::Overloaded).await
         }
-        Space::Unified(surface) => Box::pin(unified::serve(g, session, arrival, surface)).await,
+        Space::Unified(surface) => unified::serve(g, session, arrival, surface).await,
     }
 }
 

@@ -62,7 +62,7 @@ impl Relay<'_> {
         let _closed = tokio::time::timeout(LAST_WORD, self.upstream.shutdown()).await.is_ok();
         let reading = self.meter.reading(Ending::Aborted);
         match self.booking.take() {
-            Some(booking) => Relayed::Withdrawn(Box::new(Withdrawn { booking, failure, reading })),
+            Some(booking) => Relayed::Withdrawn(Withdrawn { booking, failure, reading }),
             // Booked already: then something was out.
             None => Relayed::Delivered(self.aborted(Delivery::Cut, self.status, None).await),
         }

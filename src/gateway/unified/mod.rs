@@ -105,7 +105,7 @@ pub(super) async fn serve(
     match &surface {
         Surface::Models => models::list(g, session, &arrival, Some(&key)).await,
         Surface::Model(name) => models::one(g, session, &arrival, Some(&key), name).await,
-        _ => call(g, session, arrival, surface, &key, who).await,
+        _ => Box::pin(call(g, session, arrival, surface, &key, who)).await,
     }
 }
 
@@ -233,7 +233,7 @@ async fn call(
     serving.dropped = dropped;
     serving.embeddings = embeddings;
     let exchanged = match failed {
-        Some(failure) => whole::failed(&mut serving, failure, &surface, session, booking).await,
+        Some(failure) => Box::pin(whole::failed(&mut serving, failure, &surface, session, booking)).await,
         None => serving.exchange(session, booking, Some(body), patience, None).await,
     };
     serving.finish(session, exchanged).await
