@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// What an answer takes beside its texts, in bytes: its struct, its key, its places in table and list, and the slack of
 /// both. Measured from above; a test holds it against the sizes of what it is made of.
-const OVERHEAD: u64 = 384;
+const OVERHEAD: u64 = 576;
 /// Parts with a lock of their own, at most.
 const MOST_SHARDS: u64 = 64;
 /// Of the largest answers, a part must have room for so many: otherwise they would push each other out.
