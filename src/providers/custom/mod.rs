@@ -28,8 +28,9 @@ use std::sync::Arc;
 
 /// Output of a request that names no maximum, by a model of which none is known.
 const UNKNOWN_OUTPUT: u64 = 4096;
-/// What a custom provider cannot be called, besides the providers that are built in: steps of routes say the last.
-const RESERVED: [&str; 7] = ["openai", "anthropic", "azure", "bedrock", "deepinfra", "vllm", Step::MODEL];
+/// What a custom provider cannot be called, besides the providers that are built in. Steps of routes say the last but
+/// one, events of kept answers the last.
+const RESERVED: [&str; 8] = ["openai", "anthropic", "azure", "bedrock", "deepinfra", "vllm", Step::MODEL, "cached"];
 
 /// Whether a name, in lower case, belongs to a provider that operators do not describe.
 pub fn is_reserved(name: &str) -> bool {
