@@ -401,7 +401,9 @@ impl<'a> Serving<'a> {
         socket: Option<&mut (Socket, Wishes)>,
     ) -> Result<Answer, Failed> {
         let answer = self.ask(session, booking, whole, patience, socket).await.map_err(Failed::of_halt)?;
-        if answer.status() < 400 {
+        // A route sends nobody elsewhere: another step may have the answer.
+        let refused = if self.run.is_some() { 300 } else { 400 };
+        if answer.status() < refused {
             return Ok(answer);
         }
         let retry_after = answer.retry_after(self.g.ports.clock.now());

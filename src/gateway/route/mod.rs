@@ -28,6 +28,7 @@ use super::read::{self, BodyLimits, ReadBody, ReadError};
 use super::recorder::Recorder;
 use super::refusal::{Who, refuse};
 use super::refuse::GatewayError;
+use super::relay::Delivery;
 use super::settle;
 use super::unified::Surface;
 use super::walk::{Exchanged, Serving, cut};
@@ -185,6 +186,10 @@ pub(super) async fn call(
 /// Gives what was answered to the cache and to whoever waits for it.
 async fn keep(serving: &mut Serving<'_>, turn: Turn, exchanged: &Exchanged) {
     let body = serving.recorder.take().and_then(|mut recorder| recorder.take());
+    if body.is_none() && matches!(exchanged.delivered.delivery, Delivery::ClientGone) {
+        // It says nothing of the upstream: the next one who waits asks for all the others.
+        return drop(turn);
+    }
     let (Some(run), 200) = (&serving.run, exchanged.delivered.status) else { return turn.fail() };
     let Some(body) = body else { return turn.fail() };
     let planned = &serving.planned;

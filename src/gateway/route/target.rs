@@ -33,14 +33,15 @@ pub(super) fn find(routes: &Routes, path: &str) -> Option<Target> {
         };
         return Some(Target { route: Arc::clone(route), surface });
     }
-    let (base, surface) = based(path)?;
-    let route = routes.at(base).or_else(|| routes.at(base.strip_suffix("/v1")?))?;
-    Some(Target { route: Arc::clone(route), surface })
+    bases(path).find_map(|(base, surface)| {
+        let route = routes.at(base).or_else(|| routes.at(base.strip_suffix("/v1")?))?;
+        Some(Target { route: Arc::clone(route), surface })
+    })
 }
 
-/// The path without the operation at its end.
-fn based(path: &str) -> Option<(&str, Surface)> {
-    OPERATIONS.into_iter().find_map(|(end, surface)| {
+/// The path without the operation at its end. There may be two of them: `/chat` is a base URL as any other.
+fn bases(path: &str) -> impl Iterator<Item = (&str, Surface)> {
+    OPERATIONS.into_iter().filter_map(move |(end, surface)| {
         let base = path.strip_suffix(end)?;
         (!base.is_empty()).then_some((base, surface))
     })
@@ -48,7 +49,7 @@ fn based(path: &str) -> Option<(&str, Surface)> {
 
 /// The shape of errors, as far as the path tells.
 pub(in crate::gateway) fn dialect(path: &str) -> Dialect {
-    match based(path) {
+    match bases(path).next() {
         Some((_, Surface::Talk(Format::Anthropic))) => Dialect::Anthropic,
         _ => Dialect::OpenAi,
     }
@@ -83,8 +84,13 @@ mod tests {
     #[test]
     fn a_path_is_a_route_or_the_base_url_of_a_client() {
         let (chat, vectors) = (RequestFormat::Chat, RequestFormat::Embeddings);
-        let snapshot =
-            snapshot(&[("/chat/prod", chat), ("/vectors", vectors), ("/prod/v1/messages", chat), ("/v1", chat)]);
+        let snapshot = snapshot(&[
+            ("/chat/prod", chat),
+            ("/vectors", vectors),
+            ("/prod/v1/messages", chat),
+            ("/v1", chat),
+            ("/team/chat", chat),
+        ]);
         let talk = |format| Some(Surface::Talk(format));
         for (path, expect) in [
             ("/chat/prod", talk(Format::OpenAiChat)),
@@ -96,6 +102,8 @@ mod tests {
             ("/chat/prod/completions", talk(Format::OpenAiCompletions)),
             ("/vectors/v1/embeddings", Some(Surface::Embeddings)),
             ("/v1/chat/completions", talk(Format::OpenAiChat)),
+            ("/team/chat/completions", talk(Format::OpenAiCompletions)),
+            ("/team/chat/chat/completions", talk(Format::OpenAiChat)),
             // The very path wins over the base URL.
             ("/prod/v1/messages", talk(Format::OpenAiChat)),
             ("/chat/prod/", None),

@@ -105,8 +105,9 @@ async fn one_who_waits_may_leave() {
     leaves.abort();
     assert_eq!((text(&leader.await.unwrap()), text(&stays.await.unwrap())), (HELLO.to_owned(), HELLO.to_owned()));
     assert_eq!(house.upstream.stats().requests, 1);
-    let events = house.booked(3).await;
-    assert_eq!(events.iter().filter(|event| event["flags"].to_string().contains("aborted")).count(), 1, "{events:#?}");
+    // Who leaves while nothing was done for it was never admitted.
+    let events = house.booked(2).await;
+    assert!(events.iter().all(|event| event["status"] == 200), "{events:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

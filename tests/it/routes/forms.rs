@@ -315,7 +315,9 @@ async fn a_deployment_is_a_step() {
         assert_eq!((seen.header("api-key"), seen.header("authorization")), (Some("sk-upstream"), None));
         assert_eq!(outcome(&house.event(&answer).await), (2, DEAR, 200, json!([])));
     }
-    azure.teach("emb", Act { tokens: used(1000, 0).tokens, ..Act::default() });
+    // The answer names the model that is deployed, as Azure's answers do.
+    let answers_as = Some(VECTORS.to_owned());
+    azure.teach("emb", Act { tokens: used(1000, 0).tokens, answers_as, ..Act::default() });
     let steps = json!([and(step("azure", VECTORS), params("emb"))]);
     house.route_with(json!({"path": "/vectors", "steps": steps})).await;
     let answer = house.ask_at("/vectors", &json!({"model": "m", "input": "a"})).await;

@@ -4,6 +4,7 @@
 mod balance;
 mod cache;
 mod clients;
+mod edges;
 mod endings;
 mod failover;
 mod flights;

@@ -123,12 +123,15 @@ async fn vectors_of_a_route_by_the_unified_api() {
 async fn all_steps_failing_is_told_in_the_unified_apis_words() {
     let routed = open().await;
     let house = &routed.house;
-    house.upstream.teach(FIRST, status(429));
-    routed.route(PATH, json!([openai_at(FIRST, &routed.setting)])).await;
+    house.upstream.teach(FIRST, status(500));
+    routed.route(PATH, json!([openai_at(FIRST, &routed.setting), step("model", "claude-3-sonnet")])).await;
     house.model("prod", "route", json!({"route": PATH})).await;
     let user = house.user(json!({})).await;
     for body in [question("prod"), streamed(question("prod"))] {
+        // As often as the row tries by itself.
+        house.upstream.script(Act { path: Some("/model/".into()), times: Some(9), ..status(429) });
         let answer = house.chat(&user, &body).await;
+        house.upstream.forget();
         answer.refused(429, "upstream_throttled");
         let event = house.event(&answer).await;
         assert_eq!((&event["cost_in_usd"], &event["status"]), (&json!(0.0), &json!(429)), "{event}");
