@@ -14,6 +14,7 @@ mod limits;
 mod manage;
 mod pace;
 mod rows;
+mod turmoil;
 
 use crate::support::{Gateway, Setup, eventually};
 use crate::unified::Answer;
