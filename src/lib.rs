@@ -33,12 +33,14 @@
 //!
 //! `gateway::walk`: arrive, identify, read, admit, forward, relay, settle; a file for each step, listed in `gateway`.
 //! The unified API walks the same way; what it adds (model rows, translation, other attempts) is `gateway::unified`.
+//! A route (`gateway::route`) asks one upstream after the other; what is done after a failed try is `routing::next`.
 //! A new form of conversations is a codec in `wire::chat`; a new kind of model row is a line in `providers::backend`.
 //! An admin change: `admin::<resource>::configuration` or `management` (JSON), its `service` (rules), `store` (one transaction),
 //! `store::loader` (the new snapshot, before the answer is sent).
 //!
 //! # Invariants
 //!
+//! - After the first byte of an answer no other try is made; before it, a failed one costs nothing.
 //! - Every admitted request ends in exactly one event, journalled before the last byte of its response leaves.
 //!   A [`ledger::Booking`] that is dropped books itself; one that was killed is booked at the next start, or at once by
 //!   the process that has taken over from the killed one.

@@ -317,6 +317,8 @@ impl<'a> Serving<'a> {
                         self.answered(tried_at);
                         return Box::pin(made.deliver(self, session, booking)).await;
                     };
+                    // Each of the calls was tried as often as it may be.
+                    self.attempts.use_up();
                     Err(Failed { failure, retry_after, left: Left::Made(Box::new(made)) })
                 }
             };

@@ -12,8 +12,8 @@ use crate::gateway::{Face, Gateway, InFlight};
 use handover::{Leaving, Signals};
 use linger::Lingering;
 use pingora::apps::{HttpServerOptions, ServerApp};
-use pingora::listeners::ListenerConfig;
 use pingora::listeners::tls::TlsSettings;
+use pingora::listeners::{ListenerConfig, TcpSocketOptions};
 use pingora::prelude::Server;
 use pingora::server::RunArgs;
 use pingora::server::configuration::{Opt, ServerConf};
@@ -25,6 +25,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpSocket;
 
 pub use drain::BeforeExit;
 pub use handover::{Departure, Predecessor};
@@ -108,7 +109,7 @@ pub fn run(
     let single_tls = tls("single.tls_cert", &settings.single_tls)?;
     // From here on, nothing may fail that can fail earlier: the other process leaves.
     let inherited = inherits(settings, predecessor)?;
-    let address = |key, address| if inherited { Ok(address) } else { free_address(key, address) };
+    let address = |key, address| if inherited { Ok(Place::given(address)) } else { Place::take(key, address) };
     let proxy_address = address("proxy.listen", settings.proxy_listen)?;
     let admin_address = address("admin.listen", settings.admin_listen)?;
     let single_address = settings.single_listen.map(|a| address("single.listen", a)).transpose()?;
@@ -127,11 +128,11 @@ pub fn run(
         "proxy",
         &server.configuration,
         settings,
-        listener(proxy_address, proxy_tls),
+        listener(&proxy_address, proxy_tls),
         alone,
     ));
-    tracing::info!(listener = "proxy", address = %proxy_address, "listening");
-    if let Some(address) = single_address {
+    tracing::info!(listener = "proxy", address = %proxy_address.address, "listening");
+    if let Some(address) = &single_address {
         let both = Face::new(gateway, Some(Arc::new(single::Management::new(faces.management))));
         server.add_service(proxy_service(
             "single",
@@ -140,14 +141,14 @@ pub fn run(
             listener(address, single_tls),
             both,
         ));
-        tracing::info!(listener = "single", %address, "listening");
+        tracing::info!(listener = "single", address = %address.address, "listening");
     }
-    if let Some(address) = metrics_address {
-        tracing::info!(listener = "telemetry", %address, "listening");
+    if let Some(address) = &metrics_address {
+        tracing::info!(listener = "telemetry", address = %address.address, "listening");
         server.add_service(admin::service("metrics", listener(address, None), faces.open_metrics));
     }
-    tracing::info!(listener = "admin", address = %admin_address, "listening");
-    server.add_service(admin::service("admin", listener(admin_address, admin_tls), faces.admin));
+    tracing::info!(listener = "admin", address = %admin_address.address, "listening");
+    server.add_service(admin::service("admin", listener(&admin_address, admin_tls), faces.admin));
     let leaving = Leaving::default();
     let drain = drain::DrainService::new(in_flight.clone(), settings.drain_timeout, departure.clone(), leaving.clone());
     server.add_service(background_service("drain", drain));
@@ -191,17 +192,44 @@ fn proxy_service(
     proxy
 }
 
-fn listener(address: SocketAddr, tls: Option<TlsSettings>) -> ListenerConfig {
-    let listener = ListenerConfig::tcp(address.to_string());
+fn listener(place: &Place, tls: Option<TlsSettings>) -> ListenerConfig {
+    let mut listener = ListenerConfig::tcp(place.address.to_string());
+    if place.reserved.is_some() {
+        let mut options = TcpSocketOptions::default();
+        options.so_reuseport = Some(true);
+        listener = listener.tcp_socket_options(options);
+    }
     match tls {
         None => listener,
         Some(settings) => listener.tls(settings),
     }
 }
 
-/// Checks that an address can be listened on, so that a mistake is one clear line, and turns port 0 into a free port.
-fn free_address(key: &'static str, address: SocketAddr) -> Result<SocketAddr, ServerError> {
-    let listen = |source| ServerError::Listen { key, address, source };
-    let listener = TcpListener::bind(address).map_err(listen)?;
-    listener.local_addr().map_err(listen)
+/// Where a listener will be.
+struct Place {
+    address: SocketAddr,
+    /// Bound and silent: keeps a port that was chosen by the system from being given to others until the listener has it.
+    reserved: Option<TcpSocket>,
+}
+
+impl Place {
+    const fn given(address: SocketAddr) -> Self {
+        Self { address, reserved: None }
+    }
+
+    /// Checks that an address can be listened on, so that a mistake is one clear line, and turns port 0 into a free port.
+    fn take(key: &'static str, address: SocketAddr) -> Result<Self, ServerError> {
+        let listen = |source| ServerError::Listen { key, address, source };
+        if address.port() != 0 {
+            return TcpListener::bind(address).map(|_| Self::given(address)).map_err(listen);
+        }
+        let reserve = || {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            // Shared with the listener to come, which is this user's; nobody else is given the port.
+            socket.set_reuseport(true)?;
+            socket.bind(address)?;
+            Ok(Self { address: socket.local_addr()?, reserved: Some(socket) })
+        };
+        reserve().map_err(listen)
+    }
 }

@@ -43,6 +43,11 @@ impl Attempts {
         self.failed < self.retries
     }
 
+    /// No other try is made here.
+    pub(in crate::gateway) const fn use_up(&mut self) {
+        self.failed = self.retries;
+    }
+
     /// What is done about a try that has failed.
     pub(in crate::gateway) fn course(&mut self, event: EventId, heard: Heard) -> Course {
         self.failed = self.failed.saturating_add(1);
@@ -120,5 +125,8 @@ mod tests {
         assert!(!left.more());
         assert_eq!(left.course(EVENT, throttled()), Course::Onward { elsewhere: false });
         assert!(Attempts::default().setting().is_none());
+        let mut used_up = attempts(1, 5);
+        used_up.use_up();
+        assert_eq!(used_up.course(EVENT, throttled()), Course::Onward { elsewhere: false });
     }
 }
