@@ -11,6 +11,7 @@ use super::route::Place;
 use super::settle::{self, Outcome, ResponseLog};
 use super::unified::{Heard, Made};
 use super::walk::{Exchanged, Serving};
+use crate::domain::EventFlag;
 use crate::ledger::Booking;
 use crate::providers::{Ending, Reading};
 use crate::routing::{Course, Failure};
@@ -120,6 +121,24 @@ impl Serving<'_> {
                 self.tell(booking);
                 None
             }
+        }
+    }
+
+    /// Nothing else is tried for this request; what broke off tells of the upstream's health all the same.
+    pub(super) fn delivered(&self, delivered: &Delivered, tried_at: Instant) {
+        let cut = delivered.delivery != Delivery::ClientGone && delivered.booked.flags.contains(&EventFlag::Aborted);
+        match &self.run {
+            Some(run) if cut => {
+                run.tried(self, Failure::Broken.label(), tried_at.elapsed());
+                run.step_failed(self.g, Failure::Broken, None);
+            }
+            _ => self.answered(tried_at),
+        }
+    }
+
+    pub(super) fn answered(&self, tried_at: Instant) {
+        if let Some(run) = &self.run {
+            run.answered(self, tried_at.elapsed());
         }
     }
 

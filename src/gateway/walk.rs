@@ -338,7 +338,7 @@ impl<'a> Serving<'a> {
                     let more = self.run.as_ref().is_some_and(|run| run.more() || self.attempts.more());
                     match self.relay(session, booking, answer, patience, more).await {
                         Relayed::Delivered(delivered) => {
-                            self.answered(tried_at);
+                            self.delivered(&delivered, tried_at);
                             return Exchanged { delivered, refusal: None, waited };
                         }
                         Relayed::Withdrawn(withdrawn) => {
@@ -384,12 +384,6 @@ impl<'a> Serving<'a> {
     /// Whose errors the client reads.
     pub(super) const fn face(&self) -> Face {
         if matches!(self.dialect, Some(Dialect::Unified)) { Face::Unified } else { Face::Own }
-    }
-
-    fn answered(&self, tried_at: Instant) {
-        if let Some(run) = &self.run {
-            run.answered(self, tried_at.elapsed());
-        }
     }
 
     /// Sends the request with the credential that is planned now. `whole`: its body is in memory. A refusal of the upstream

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::support::eventually;
 use crate::unified::Answer;
-use crate::upstream::{Act, Api, Options};
+use crate::upstream::{Act, Api, Fault, Options};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -105,6 +105,22 @@ async fn a_broken_step_gets_only_probes_until_it_is_well() {
     calls(&house, PATH, 20).await;
     assert_eq!(ill.stats().requests, before + 20);
     assert_eq!(house.gateway.metric("tollgate_route_set_aside").await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_that_break_off_tell_of_illness_too() {
+    let house = House::with(touchy(), Options { record: 0, ..Options::default() }).await;
+    let ill = upstream(Api::OpenAi).await;
+    let broken = Act { fault: Some(Fault::Close { after: Some(3) }), chunks: Some(9), ..used(1000, 100) };
+    ill.teach(FIRST, broken);
+    let setting = house.elsewhere(&ill.url()).await;
+    house.route(json!([openai_at(FIRST, &setting), openai(SECOND)])).await;
+    for _ in 0..3 {
+        let answer = house.ask(&streamed(question())).await;
+        assert!(answer.text.contains("\"error\"") && answer.text.contains("tok0"), "{}", answer.text);
+    }
+    assert_eq!(text(&house.ask(&streamed(question())).await), HELLO, "it is set aside");
+    assert_eq!(ill.stats().requests, 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
