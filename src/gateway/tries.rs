@@ -115,7 +115,11 @@ impl Serving<'_> {
                 let place = Some(run.place());
                 let leg = Box::pin(run.onward(self, session.req_header(), elsewhere)).await;
                 self.run = Some(run);
-                let Some(leg) = leg else { return Some(failed) };
+                let Some(leg) = leg else {
+                    // Steps that could not even be asked are in the event too.
+                    self.tell(booking);
+                    return Some(failed);
+                };
                 self.put_aside(failed, tried_at, place).await;
                 self.take(leg);
                 self.tell(booking);

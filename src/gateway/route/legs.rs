@@ -16,7 +16,7 @@ use crate::providers::{self, Handle};
 use crate::routing::{self, Pauses};
 use crate::snapshot::{ServedModel, Snapshot};
 use crate::wire::chat::Format;
-use crate::wire::json_edit;
+use crate::wire::{json_edit, json_walk};
 use bytes::Bytes;
 use http::HeaderMap;
 use pingora::http::RequestHeader;
@@ -131,7 +131,7 @@ impl Request {
         resolved: &Resolved,
     ) -> Result<Leg, GatewayError> {
         let step = self.step(index).ok_or(GatewayError::NotFound)?;
-        let body = with_params(&self.body, step, &self.surface);
+        let body = with_model(with_params(&self.body, step, &self.surface), step);
         let alias = self.row.as_ref().map(|row| &*row.row.name);
         let asked = unified::Asked {
             alias,
@@ -203,6 +203,15 @@ pub(super) fn health(resolved: &Resolved) -> Option<routing::Target> {
     }
 }
 
+/// The client may leave the model out, which the step knows; forms that are translated ask for one.
+fn with_model(body: Bytes, step: &Step) -> Bytes {
+    if json_walk::member(&body, "model").is_some() {
+        return body;
+    }
+    let name = serde_json::Value::from(&*step.model).to_string();
+    json_edit::set(&body, "model", name.as_bytes()).map_or(body, Bytes::from)
+}
+
 /// The client's body with what the step sets in it, under the names of the client's form; a parameter that a form does
 /// not have is not set.
 fn with_params(body: &Bytes, step: &Step, surface: &Surface) -> Bytes {
@@ -259,5 +268,7 @@ mod tests {
         assert_eq!(set(messages, r#"{"max_tokens":9}"#), r#"{"max_tokens":5,"stop_sequences":["a"]}"#);
         assert_eq!(set(Surface::Talk(Format::OpenAiResponses), "{}"), r#"{"max_output_tokens":5}"#);
         assert_eq!(set(Surface::Embeddings, "{}"), "{}");
+        let named = |body: &'static str| with_model(Bytes::from_static(body.as_bytes()), &step);
+        assert_eq!((&*named("{}"), &*named(r#"{"model":"x"}"#)), (&br#"{"model":"m"}"#[..], &br#"{"model":"x"}"#[..]));
     }
 }

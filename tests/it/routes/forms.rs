@@ -179,6 +179,31 @@ async fn a_chat_goes_from_one_form_to_the_next() {
 }
 
 #[tokio::test]
+async fn a_client_need_not_name_a_model() {
+    let house = House::open().await;
+    house.upstream.teach(FIRST, status(503));
+    house.route(json!([openai(FIRST), step("anthropic", CLAUDE)])).await;
+    let body = json!({"messages": [{"role": "user", "content": "hello"}]});
+    for body in [body.clone(), streamed(body)] {
+        let answer = house.ask(&body).await;
+        assert_eq!(text(&answer), HELLO, "{}", answer.text);
+        assert_eq!(outcome(&house.event(&answer).await), (2, CLAUDE_DEAR, 200, json!([])));
+    }
+}
+
+#[tokio::test]
+async fn steps_that_cannot_be_asked_are_told_of_when_all_have_failed() {
+    let house = House::open().await;
+    house.upstream.teach(FIRST, status(503));
+    house.route(json!([openai(FIRST), step("anthropic", CLAUDE)])).await;
+    // Nobody but the first has words for it.
+    let answer = house.ask(&and(question(), json!({"n": 2}))).await;
+    assert_eq!(answer.status, 503, "{}", answer.text);
+    let event = house.event(&answer).await;
+    assert_eq!(tries(&event), [(2, "unfit", 0)], "{event}");
+}
+
+#[tokio::test]
 async fn translated_streams_that_die_before_their_output_are_answered_by_another() {
     let house = House::open().await;
     house.route(json!([step("anthropic", CLAUDE), step("bedrock", HAIKU), openai(SECOND)])).await;
