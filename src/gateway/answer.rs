@@ -6,7 +6,7 @@ use super::refuse::GatewayError;
 use super::unified::UnifiedError;
 use crate::providers::Dialect;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
@@ -65,7 +65,7 @@ pub(super) async fn send(session: &mut Session, mut head: ResponseHeader, body: 
     if unread && !session.is_http2() {
         session.set_keepalive(None);
     }
-    if head.status != http::StatusCode::NO_CONTENT {
+    if head.status != http::StatusCode::NO_CONTENT && !head.headers.contains_key(TRANSFER_ENCODING) {
         head.insert_header(http::header::CONTENT_LENGTH, body.len())?;
     }
     let tasks = if body.is_empty() {

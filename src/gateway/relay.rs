@@ -211,7 +211,7 @@ impl Relay<'_> {
     /// What comes next. A client whose stream is silent for long is told that it lives, where its form has a word for it.
     async fn next(&mut self) -> Next {
         let heard = Instant::now();
-        let mut until = self.patience.going_on();
+        let mut until = self.patience.deadline.min(heard + self.patience.idle);
         if self.spare.is_some() {
             until = self.patience.first.map_or(until, |first| until.min(first));
         }

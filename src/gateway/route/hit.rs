@@ -11,10 +11,10 @@ use super::TEMPLATE;
 use super::legs::Request;
 use crate::domain::{Event, EventFlag, Money, Routed, Usage};
 use crate::ledger;
-use crate::routing::CachedAnswer;
+use crate::routing::{AnswerForm, CachedAnswer};
 use crate::telemetry::{Finished, RequestLine};
 use crate::wire::json_walk;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use pingora::proxy::Session;
 use std::sync::Arc;
@@ -42,11 +42,8 @@ pub(super) async fn serve(
         Err(error) => return refuse(g, session, arrival, who, error).await,
     };
     let now = g.ports.clock.now();
-    let mut log = settle::ResponseLog::new(
-        asked.key.log_response,
-        answer.form == crate::routing::AnswerForm::Stream,
-        g.settings.log_body_limit,
-    );
+    let mut log =
+        settle::ResponseLog::new(asked.key.log_response, answer.form == AnswerForm::Stream, g.settings.log_body_limit);
     log.add(std::slice::from_ref(&answer.body));
     let closed = booking.close(ledger::Outcome {
         at: now,
@@ -75,6 +72,10 @@ pub(super) async fn serve(
     let mut head = HeaderMap::with_capacity(12);
     if let Ok(content_type) = HeaderValue::from_str(&answer.content_type) {
         head.insert(CONTENT_TYPE, content_type);
+    }
+    if answer.form == AnswerForm::Stream && !session.is_http2() {
+        // As a stream is framed that is on its way.
+        head.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     stamp.apply(&mut head);
     let sent = send(session, headers::response(StatusCode::OK, head), answer.body.clone()).await;

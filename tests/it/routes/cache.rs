@@ -212,6 +212,7 @@ async fn a_whole_answer_is_replayed_as_a_stream_and_back() {
             assert_eq!(text(&answer), "añ😀é \"quoted\"\n", "{subject} {stream}");
             let form = if stream { "text/event-stream" } else { "application/json" };
             assert!(answer.header("content-type").starts_with(form), "{answer:?}");
+            assert_eq!(answer.header("content-length").is_empty(), stream, "streams have no length: {answer:?}");
             if stream {
                 let chunks = answer.chunks();
                 assert_eq!(chunks.last().unwrap()["choices"][0]["finish_reason"], "stop", "{}", answer.text);
