@@ -52,6 +52,14 @@ pub(super) enum ReadError {
     ClientGone,
 }
 
+/// # Errors
+/// The body is compressed: nothing here looks into such a one.
+pub(super) fn can_be_read(session: &Session) -> Result<(), GatewayError> {
+    let encoding = session.get_header_bytes(http::header::CONTENT_ENCODING).trim_ascii();
+    let plain = encoding.is_empty() || encoding.eq_ignore_ascii_case(b"identity");
+    if plain { Ok(()) } else { Err(GatewayError::EncodedBody) }
+}
+
 /// The declared length, when there is one.
 pub(super) fn declared_length(session: &Session) -> Option<u64> {
     session.req_header().headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()

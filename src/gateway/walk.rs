@@ -29,7 +29,6 @@ use crate::providers::{Billing, Call, Dialect, Ending, Endpoint, Handle, Provide
 use crate::telemetry::{AbortedBy, Finished, RequestLine};
 use crate::wire::chat::{Format, Opening};
 use bytes::Bytes;
-use http::header::CONTENT_ENCODING;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use std::borrow::Cow;
@@ -162,10 +161,7 @@ fn preconditions(
     admit::key_is_usable(g, key, arrival)?;
     let fitting = admit::fitting_settings(&g.ports.snapshot.load(), key, provider.name())?;
     admit::path_is_allowed(key, arrival)?;
-    let encoding = session.get_header_bytes(CONTENT_ENCODING).trim_ascii().to_ascii_lowercase();
-    if !matches!(&*encoding, b"" | b"identity") {
-        return Err(GatewayError::EncodedBody);
-    }
+    read::can_be_read(session)?;
     Ok(fitting)
 }
 
@@ -313,7 +309,7 @@ impl<'a> Serving<'a> {
                 None => self.attempt(session, &mut booking, body.is_some(), patience, socket.as_mut()).await,
                 Some(asked) => {
                     let made = Box::pin(unified::ask_for_vectors(self, asked, session, patience)).await;
-                    let Some((failure, retry_after)) = made.failure() else {
+                    let Some((failure, retry_after)) = made.failure(self.g.ports.clock.now()) else {
                         self.answered(tried_at);
                         return Box::pin(made.deliver(self, session, booking)).await;
                     };

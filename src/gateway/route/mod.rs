@@ -37,7 +37,6 @@ use crate::domain::{Key, Route};
 use crate::providers::Dialect;
 use crate::snapshot::{ServedModel, Snapshot};
 use http::HeaderMap;
-use http::header::CONTENT_ENCODING;
 use kept::Turn;
 use legs::Request;
 use pingora::proxy::Session;
@@ -98,8 +97,8 @@ fn preconditions(
         return Err(GatewayError::NotOfRoute);
     }
     admit::path_is_allowed(key, arrival)?;
-    let encoding = session.get_header_bytes(CONTENT_ENCODING).trim_ascii().to_ascii_lowercase();
-    if matches!(&*encoding, b"" | b"identity") { Ok(target) } else { Err(GatewayError::EncodedBody) }
+    read::can_be_read(session)?;
+    Ok(target)
 }
 
 /// A route that a known key may call, and what it is asked.

@@ -57,7 +57,6 @@ use crate::routing::Pauses;
 use crate::snapshot::{ServedModel, Snapshot};
 use crate::wire::json_walk;
 use bytes::Bytes;
-use http::header::CONTENT_ENCODING;
 use pingora::proxy::Session;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -122,8 +121,7 @@ fn identify(g: &Gateway, session: &Session) -> Result<Caller, GatewayError> {
 fn preconditions(g: &Gateway, session: &Session, key: &Key, arrival: &Arrival) -> Result<(), GatewayError> {
     admit::key_is_usable(g, key, arrival)?;
     admit::path_is_allowed(key, arrival)?;
-    let encoding = session.get_header_bytes(CONTENT_ENCODING).trim_ascii().to_ascii_lowercase();
-    if matches!(&*encoding, b"" | b"identity") { Ok(()) } else { Err(GatewayError::EncodedBody) }
+    read::can_be_read(session)
 }
 
 /// A request for a model.

@@ -4,6 +4,7 @@ use super::super::answer::send;
 use super::super::headers;
 use super::super::refuse::GatewayError;
 use super::super::relay::{Delivered, Delivery};
+use super::super::retry_after::retry_after as asked_for;
 use super::super::settle::{self, Outcome, ResponseLog};
 use super::super::tries::Last;
 use super::super::walk::{Exchanged, Serving};
@@ -11,6 +12,7 @@ use super::compose::Face;
 use super::several::{Bill, Failed};
 use super::surface::Surface;
 use super::translate::failed_body;
+use crate::domain::UnixMillis;
 use crate::ledger::Booking;
 use crate::providers::Ending;
 use crate::routing::Failure;
@@ -36,13 +38,13 @@ pub(in crate::gateway) struct Made {
 
 impl Made {
     /// Why there is no answer, and how long the upstream wants to be left alone.
-    pub(in crate::gateway) fn failure(&self) -> Option<(Failure, Option<Duration>)> {
+    pub(in crate::gateway) fn failure(&self, now: UnixMillis) -> Option<(Failure, Option<Duration>)> {
         let Err(failed) = &self.outcome else { return None };
         Some(match failed {
             Failed::ClientGone => (Failure::ClientGone, None),
             Failed::Upstream { status, retry_after, .. } => {
-                let seconds = retry_after.as_ref().and_then(|after| after.to_str().ok()?.parse().ok());
-                (Failure::Status(*status), seconds.map(Duration::from_secs))
+                let said = retry_after.iter().map(|after| (RETRY_AFTER, after.clone()));
+                (Failure::Status(*status), asked_for(&HeaderMap::from_iter(said), now))
             }
             Failed::Gateway(GatewayError::Connect) => (Failure::Connect, None),
             Failed::Gateway(GatewayError::Timeout) => (Failure::Timeout, None),
