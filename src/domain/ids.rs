@@ -60,6 +60,18 @@ id!(
     EventId
 );
 
+/// One gateway among those that share a store, as the store counts them: each ledger row and each shared count says
+/// which of them told it. 0 = a gateway that shares with nobody.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InstanceId(pub i32);
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
 impl EventId {
     /// A number by chance: the tail of a UUID v7 is random. To choose one of many for this request, the same each time.
     pub fn chance(&self) -> usize {

@@ -24,7 +24,7 @@ pub use address::Network;
 pub use billing::BillingZone;
 pub use custom_provider::{CustomProvider, CustomRoute};
 pub use event::{Event, EventFlag};
-pub use ids::{CustomProviderId, EventId, KeyId, RouteId, SettingId};
+pub use ids::{CustomProviderId, EventId, InstanceId, KeyId, RouteId, SettingId};
 pub use key::{AllowedPath, BudgetMode, Key, KeyDigest, Membership, RateLimit, Role, SpendLimit};
 pub use model::{GrantId, Group, GroupId, Model, ModelId};
 pub use money::{Money, Rate};

@@ -1,16 +1,22 @@
-//! Ports to the durable store, one per aggregate. SQLite fills them today; `suite` says what any engine must do.
+//! Ports to the durable store, one per aggregate. SQLite fills them for one gateway, Postgres for many; `suite` says what
+//! any engine must do.
 //!
 //! Writes of configuration are visible to [`ChangeFeed::changes_since`] when they return.
 
+mod imports;
 pub mod loader;
+mod names;
 mod percentile;
+pub mod postgres;
 pub mod retention;
 pub mod seal;
 pub mod sqlite;
 #[cfg(test)]
 pub(crate) mod suite;
+mod text;
 
 pub use crate::snapshot::{Change, Changes};
+pub use imports::{ImportNote, ImportStore, Numbered};
 
 use crate::domain::{
     Account, CustomProvider, CustomProviderId, Event, EventFlag, GrantId, Group, GroupId, Key, KeyDigest, KeyId, Model,
@@ -44,6 +50,10 @@ pub enum StoreError {
 }
 
 pub type Result<T> = std::result::Result<T, StoreError>;
+
+fn engine(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError::Engine(Box::new(error))
+}
 
 /// Which part of a list, and how many there are in all when asked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -417,6 +427,10 @@ pub trait EventStore: Send + Sync {
     /// many. All-time spend stays as it is; everything else is answered from the events that are left, and a deleted
     /// event that is written again is a new one.
     async fn delete_events_before(&self, before: UnixMillis, limit: u64) -> Result<u64>;
+    /// As [`EventStore::delete_events_before`], whatever an engine can let go of at once; the rest is deleted by that one.
+    async fn drop_events_before(&self, _before: UnixMillis) -> Result<u64> {
+        Ok(0)
+    }
     /// All-time spend of one key; `None` when the key never had an event.
     async fn spend_of(&self, key: KeyId) -> Result<Option<Money>>;
     /// All-time spend of every key that ever had an event.
@@ -460,6 +474,19 @@ pub trait Store:
 }
 
 pub type SharedStore = Arc<dyn Store>;
+
+/// The other gateways on a shared store. A store of one gateway has none.
+#[async_trait]
+pub trait Peers: Send + Sync {
+    /// Returns when one of them may have changed the configuration.
+    async fn changed(&self);
+    /// Tells them up to where of the change feed this one shows the configuration.
+    async fn shows(&self, position: i64);
+    /// Until each of them that lives shows `position`; a second at most.
+    async fn await_shown(&self, position: i64);
+    /// What is wrong with this gateway as one of them.
+    fn fault(&self) -> Option<&'static str>;
+}
 
 /// Refused events do not count as admissions.
 pub fn counts_as_admission(event: &Event) -> bool {

@@ -11,8 +11,14 @@ pub(super) struct Latencies {
 
 impl Latencies {
     pub(super) fn add(&mut self, latency_ms: u64) {
-        *self.counts.entry(latency_ms).or_default() += 1;
-        self.total += 1;
+        self.add_many(latency_ms, 1);
+    }
+
+    pub(super) fn add_many(&mut self, latency_ms: u64, times: u64) {
+        if times > 0 {
+            *self.counts.entry(latency_ms).or_default() += times;
+            self.total = self.total.saturating_add(times);
+        }
     }
 
     /// The value at `fraction` (0..=1) of the sorted latencies, interpolated between neighbours; 0 when there are none.

@@ -34,7 +34,7 @@ pub async fn keep_for(days: u32, store: Arc<dyn EventStore>, clock: Arc<dyn Cloc
 
 /// All of them; returns how many.
 async fn delete_before(store: &dyn EventStore, before: UnixMillis) -> Result<u64> {
-    let mut all = 0;
+    let mut all = store.drop_events_before(before).await?;
     loop {
         let began = Instant::now();
         let deleted = store.delete_events_before(before, BATCH).await?;

@@ -1,5 +1,5 @@
 //! What any engine must do: one test per promise of the ports. An engine's tests say `conformance!(open)`, where
-//! `open()` gives an empty store and whatever keeps it alive.
+//! `open()` gives an empty store and whatever keeps it alive; `conformance!(open await)` when that takes waiting.
 
 pub(crate) mod accounts;
 pub(crate) mod configuration;
@@ -13,8 +13,8 @@ pub(crate) mod samples;
 
 /// Makes a test of every function of the suite.
 macro_rules! conformance {
-    ($open:path) => {
-        crate::store::suite::conformance!(@each $open, configuration,
+    ($open:ident $($await:ident)?) => {
+        crate::store::suite::conformance!(@each ($open $($await)?) configuration,
             a_key_comes_back_as_it_was_stored,
             a_second_key_with_the_same_value_is_refused,
             many_keys_are_stored_together_or_not_at_all,
@@ -40,7 +40,7 @@ macro_rules! conformance {
             racing_updates_lose_nothing,
             the_store_answers_and_knows_its_schema,
         );
-        crate::store::suite::conformance!(@each $open, members,
+        crate::store::suite::conformance!(@each ($open $($await)?) members,
             a_membership_comes_back_as_it_was_stored,
             an_update_replaces_a_membership_but_not_its_grants,
             a_key_cannot_name_what_is_not_there,
@@ -55,7 +55,7 @@ macro_rules! conformance {
             keys_are_sorted_by_what_is_asked_for,
             deleting_a_key_takes_its_grants_and_account_but_not_its_history,
         );
-        crate::store::suite::conformance!(@each $open, models,
+        crate::store::suite::conformance!(@each ($open $($await)?) models,
             a_model_comes_back_as_it_was_stored,
             a_model_update_follows_the_revision,
             models_are_listed_by_id_and_filtered,
@@ -73,7 +73,7 @@ macro_rules! conformance {
             a_used_store_is_not_seeded,
             racing_starts_seed_once,
         );
-        crate::store::suite::conformance!(@each $open, routes,
+        crate::store::suite::conformance!(@each ($open $($await)?) routes,
             a_route_comes_back_as_it_was_stored,
             texts_of_routes_are_taken_literally,
             routes_have_paths_of_their_own,
@@ -83,7 +83,7 @@ macro_rules! conformance {
             the_feed_tells_routes_and_their_deletion,
             a_loader_serves_routes_at_once_and_until_they_are_deleted,
         );
-        crate::store::suite::conformance!(@each $open, accounts,
+        crate::store::suite::conformance!(@each ($open $($await)?) accounts,
             a_cost_is_taken_from_quota_then_balance,
             an_event_is_charged_once_however_often_it_is_written,
             racing_writers_charge_every_event_once,
@@ -93,7 +93,7 @@ macro_rules! conformance {
             credits_add_up,
             books_are_of_those_that_spent_or_were_credited,
         );
-        crate::store::suite::conformance!(@each $open, ledger,
+        crate::store::suite::conformance!(@each ($open $($await)?) ledger,
             an_event_comes_back_as_it_was_stored,
             an_event_counts_once_however_often_it_is_written,
             a_batch_that_names_an_event_twice_counts_it_once,
@@ -110,11 +110,11 @@ macro_rules! conformance {
             old_events_are_deleted_oldest_first_and_their_cost_stays,
             huge_numbers_are_kept_or_saturate,
         );
-        crate::store::suite::conformance!(@each $open, objects,
+        crate::store::suite::conformance!(@each ($open $($await)?) objects,
             an_object_belongs_to_the_first_that_made_it,
             work_is_charged_once,
         );
-        crate::store::suite::conformance!(@each $open, reports,
+        crate::store::suite::conformance!(@each ($open $($await)?) reports,
             a_range_shorter_than_its_bucket_is_one_point,
             events_fall_into_their_bucket,
             groups_get_a_point_each_and_sum_to_the_events,
@@ -126,18 +126,20 @@ macro_rules! conformance {
             top_keys_follow_their_filters_order_and_page,
         );
     };
-    (@each $open:path, $part:ident, $($promise:ident,)*) => {
+    (@each $open:tt $part:ident, $($promise:ident,)*) => {
         mod $part {
             #[allow(unused_imports, reason = "`$open` may be a full path")]
             use super::*;
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $promise() {
-                    let (store, _alive) = $open();
+                    let (store, _alive) = crate::store::suite::conformance!(@open $open);
                     crate::store::suite::$part::$promise(store).await;
                 }
             )*
         }
     };
+    (@open ($open:ident)) => { $open() };
+    (@open ($open:ident await)) => { $open().await };
 }
 pub(crate) use conformance;

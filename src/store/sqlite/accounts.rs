@@ -81,7 +81,7 @@ pub(super) fn all(tx: &Transaction<'_>) -> Result<Vec<(KeyId, Account)>> {
 }
 
 /// The account of a key, empty if nothing has been written to it; `None` when there is no such key.
-fn find(tx: &Transaction<'_>, key: KeyId) -> Result<Option<Account>> {
+pub(super) fn find(tx: &Transaction<'_>, key: KeyId) -> Result<Option<Account>> {
     let found = tx
         .prepare_cached(
             "SELECT ifnull(a.month, 0), ifnull(a.month_fee, 0), ifnull(a.balance, 0) \
@@ -92,7 +92,7 @@ fn find(tx: &Transaction<'_>, key: KeyId) -> Result<Option<Account>> {
     Ok(found)
 }
 
-fn write(tx: &Transaction<'_>, key: KeyId, account: Account) -> Result<()> {
+pub(super) fn write(tx: &Transaction<'_>, key: KeyId, account: Account) -> Result<()> {
     tx.prepare_cached(
         "INSERT INTO accounts (key_id, month, month_fee, balance) VALUES (?, ?, ?, ?) ON CONFLICT (key_id) \
          DO UPDATE SET month = excluded.month, month_fee = excluded.month_fee, balance = excluded.balance",

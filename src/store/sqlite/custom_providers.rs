@@ -1,10 +1,11 @@
 //! Custom providers: a row each, their routes as JSON.
 
 use super::changes::{self, Kind};
-use super::row::{Columns, json_text};
+use super::row::Columns;
 use super::{Result, SqliteStore, StoreError};
 use crate::domain::{CustomProvider, CustomProviderId, UnixMillis};
 use crate::store::CustomProviderStore;
+use crate::store::text::json_text;
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Row, Transaction, named_params, params};
 

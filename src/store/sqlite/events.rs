@@ -2,9 +2,10 @@
 
 use super::accounts::Charges;
 use super::filter::{Conditions, page};
-use super::row::{Columns, json_text, or_null, stored};
+use super::row::Columns;
 use super::{Result, SqliteStore, objects};
 use crate::domain::{Event, EventFlag, EventId, KeyId, Money, SettingId, UnixMillis, Usage};
+use crate::store::text::{json_text, or_null, stored};
 use crate::store::{EventFilter, EventOrder, Page};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
@@ -15,8 +16,17 @@ use std::collections::HashMap;
 const COLUMNS: &str = "id, created_at, key_id, cost, latency_ms, status, provider, model, custom_id, user_id, tags, \
     flags, setting_id, method, path, usage, request_id, upstream_request_id, metadata, route";
 
-/// Writes what is new, adds it to the spend of its key and takes it from the account; how many were new.
-pub(super) fn insert(tx: &Transaction<'_>, events: &[Event]) -> Result<usize> {
+/// Whether events are charged for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Charged {
+    /// Added to the spend of their key and taken from its account.
+    Here,
+    /// By the product that they come from.
+    Elsewhere,
+}
+
+/// Writes what is new and charges for it; how many were new.
+pub(super) fn insert(tx: &Transaction<'_>, events: &[Event], charged: Charged) -> Result<usize> {
     let sql = format!(
         "INSERT INTO events ({COLUMNS}, prompt_tokens, completion_tokens) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
@@ -56,7 +66,7 @@ pub(super) fn insert(tx: &Transaction<'_>, events: &[Event]) -> Result<usize> {
         }
         new += 1;
         insert_bodies(tx, event)?;
-        if let Some(key) = event.key_id {
+        if let Some(key) = event.key_id.filter(|_| charged == Charged::Here) {
             let sum = spent.entry(key).or_default();
             *sum = sum.saturating_add(cost);
             if let Some(rule) = event.quota {
@@ -84,7 +94,7 @@ fn insert_bodies(tx: &Transaction<'_>, event: &Event) -> Result<()> {
 }
 
 /// Adds outside of SQL, where a sum saturates as [`Money`] does instead of failing.
-fn add_to_spend(tx: &Transaction<'_>, spent: &HashMap<KeyId, Money>) -> Result<()> {
+pub(super) fn add_to_spend(tx: &Transaction<'_>, spent: &HashMap<KeyId, Money>) -> Result<()> {
     let mut before = tx.prepare_cached("SELECT total FROM key_spend WHERE key_id = ?")?;
     let mut write = tx.prepare_cached(
         "INSERT INTO key_spend (key_id, total) VALUES (?, ?) \

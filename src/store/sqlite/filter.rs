@@ -1,7 +1,8 @@
 //! Filters as SQL conditions. Every value is a bound parameter: what a caller sends is data, whatever it looks like.
 
 use super::Result;
-use super::row::{Columns, folded};
+use super::row::Columns;
+use crate::store::text::folded;
 use crate::store::{Page, Paging};
 use rusqlite::types::Value;
 use rusqlite::{Row, Transaction, params_from_iter};
@@ -106,8 +107,8 @@ fn count(tx: &Transaction<'_>, table: &'static str, conditions: &Conditions) -> 
 
 /// The two parameters of `LIMIT ? OFFSET ?`.
 fn limit_and_offset(paging: Paging) -> [Value; 2] {
-    let limit = if paging.limit == 0 { -1 } else { super::row::stored(paging.limit) };
-    [Value::from(limit), Value::from(super::row::stored(paging.offset))]
+    let limit = if paging.limit == 0 { -1 } else { crate::store::text::stored(paging.limit) };
+    [Value::from(limit), Value::from(crate::store::text::stored(paging.offset))]
 }
 
 fn json_array(texts: &[String]) -> String {

@@ -3,9 +3,10 @@
 use super::changes::{self, Kind};
 use super::filter::{Conditions, page};
 use super::models::check_update;
-use super::row::{Columns, folded};
+use super::row::Columns;
 use super::{Result, StoreError};
 use crate::domain::{Group, GroupId, UnixMillis};
+use crate::store::text::folded;
 use crate::store::{Page, Paging};
 use rusqlite::{OptionalExtension, Row, Transaction, named_params, params};
 

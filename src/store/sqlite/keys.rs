@@ -1,12 +1,13 @@
 //! Keys: rows with every rule of a key in its own column, so that an operator can read them.
 
 use super::changes::{self, Kind};
-use super::row::{Columns, folded, json_text, stored};
+use super::row::Columns;
 use super::{Result, SqliteStore, StoreError, accounts, grants, key_list};
 use crate::domain::{
     Account, BudgetMode, GroupId, Key, KeyDigest, KeyId, Membership, Money, RateLimit, Role, SettingId, SpendLimit,
     UnixMillis, Window,
 };
+use crate::store::text::{folded, json_text, stored};
 use crate::store::{Books, KeyFilter, KeyStore, Page};
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Row, ToSql, Transaction, ffi, named_params};
@@ -44,17 +45,7 @@ impl KeyStore for SqliteStore {
             return Ok(());
         }
         let keys = keys.to_vec();
-        self.write(move |tx| {
-            for key in &keys {
-                if bind(tx, INSERT, key, Extra::Insert)? == 0 {
-                    return Err(StoreError::DuplicateKey);
-                }
-                grants::insert_with_key(tx, key)?;
-                changes::note(tx, Kind::Key, key.id.as_bytes())?;
-            }
-            Ok(())
-        })
-        .await
+        self.write(move |tx| keys.iter().try_for_each(|key| insert(tx, key))).await
     }
 
     async fn update_key(&self, key: &Key) -> Result<()> {
@@ -143,6 +134,14 @@ impl KeyStore for SqliteStore {
     async fn accounts(&self) -> Result<Vec<(KeyId, Account)>> {
         self.scan(accounts::all).await
     }
+}
+
+pub(super) fn insert(tx: &Transaction<'_>, key: &Key) -> Result<()> {
+    if bind(tx, INSERT, key, Extra::Insert)? == 0 {
+        return Err(StoreError::DuplicateKey);
+    }
+    grants::insert_with_key(tx, key)?;
+    changes::note(tx, Kind::Key, key.id.as_bytes())
 }
 
 fn find(tx: &Transaction<'_>, id: KeyId) -> Result<Option<Key>> {

@@ -1,7 +1,7 @@
 //! The embedded store: one SQLite file in WAL mode, one writer, a few readers.
 //!
 //! A file per aggregate holds its SQL: `keys` (lists in `key_list`), `accounts`, `settings`, `custom_providers`, `models`,
-//! `groups`, `grants`, `routes`, `changes`, `events`, `objects`, `report`, `retention`, `spend`. Rows are read by position
+//! `groups`, `grants`, `routes`, `imports`, `changes`, `events`, `objects`, `report`, `retention`, `spend`. Rows are read by position
 //! through `row::Columns`; filters become bound parameters in `filter::Conditions`, never text.
 
 mod accounts;
@@ -11,6 +11,7 @@ mod events;
 mod filter;
 mod grants;
 mod groups;
+mod imports;
 mod key_list;
 mod keys;
 mod lane;
@@ -27,11 +28,10 @@ mod spend;
 mod tests;
 
 use super::seal::Sealer;
-use super::{Result, Store, StoreError};
+use super::{Result, Store, StoreError, engine};
 use async_trait::async_trait;
 use lane::Lane;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -121,8 +121,4 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         engine(error)
     }
-}
-
-fn engine(error: impl Error + Send + Sync + 'static) -> StoreError {
-    StoreError::Engine(Box::new(error))
 }

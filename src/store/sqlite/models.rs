@@ -2,10 +2,11 @@
 
 use super::changes::{self, Kind};
 use super::filter::{Conditions, page};
-use super::row::{Columns, folded};
+use super::row::Columns;
 use super::{Result, SqliteStore, StoreError, grants, groups};
 use crate::domain::{Group, GroupId, Model, ModelId, Money, Secret, UnixMillis};
 use crate::store::seal::Sealer;
+use crate::store::text::folded;
 use crate::store::{
     FirstModels, Grant, GrantAction, GrantFilter, Granted, Grantee, ModelFilter, ModelStore, Order, Page, Paging,
 };

@@ -1,8 +1,8 @@
 //! Deletes old events a few at a time. What they cost stays in the rollup of their keys, which nothing here touches.
 
 use super::Result;
-use super::row::stored;
 use crate::domain::UnixMillis;
+use crate::store::text::stored;
 use rusqlite::{Transaction, params};
 
 /// Bodies go with their event (a foreign key says so). Freed pages are used again; the file does not shrink.

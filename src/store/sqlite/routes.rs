@@ -1,10 +1,12 @@
 //! Routes: a row each, with its steps as JSON.
 
 use super::changes::{self, Kind};
-use super::row::{Columns, json_text};
+use super::row::Columns;
 use super::{Result, SqliteStore, StoreError};
-use crate::domain::{RequestFormat, RetryStrategy, Route, RouteId, UnixMillis};
+use crate::domain::{Route, RouteId, UnixMillis};
 use crate::store::RouteStore;
+use crate::store::names::{format_name, format_named, strategy_name, strategy_named};
+use crate::store::text::json_text;
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Row, Transaction, named_params, params};
 
@@ -131,27 +133,4 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Route> {
         retry_strategy: columns.named_or_null("retry strategy", strategy_named)?.unwrap_or_default(),
         request_format: columns.named("request format", format_named)?,
     })
-}
-
-const fn strategy_name(strategy: RetryStrategy) -> Option<&'static str> {
-    match strategy {
-        RetryStrategy::Unset => None,
-        RetryStrategy::Constant => Some("constant"),
-        RetryStrategy::Exponential => Some("exponential"),
-    }
-}
-
-fn strategy_named(name: &str) -> Option<RetryStrategy> {
-    [RetryStrategy::Constant, RetryStrategy::Exponential].into_iter().find(|s| strategy_name(*s) == Some(name))
-}
-
-const fn format_name(format: RequestFormat) -> &'static str {
-    match format {
-        RequestFormat::Chat => "chat",
-        RequestFormat::Embeddings => "embeddings",
-    }
-}
-
-fn format_named(name: &str) -> Option<RequestFormat> {
-    [RequestFormat::Chat, RequestFormat::Embeddings].into_iter().find(|f| format_name(*f) == name)
 }

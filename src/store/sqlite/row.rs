@@ -1,9 +1,7 @@
-//! Between columns and values: reads a row left to right, turns wide numbers, ids and JSON into what SQLite stores.
+//! Between columns and values: reads a row of SQLite left to right.
 
-use super::{Result, engine};
 use rusqlite::types::{FromSql, Type, ValueRef};
 use rusqlite::{Error, Row};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use uuid::Uuid;
@@ -82,43 +80,4 @@ impl<'r, 's> Columns<'r, 's> {
 
 fn conversion(at: usize, why: Box<dyn std::error::Error + Send + Sync>) -> Error {
     Error::FromSqlConversionFailure(at, Type::Text, why)
-}
-
-/// SQLite has no unsigned 64-bit numbers; what does not fit is stored as the largest that does.
-pub(super) fn stored(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-pub(super) fn json_text(value: &(impl Serialize + ?Sized)) -> Result<String> {
-    serde_json::to_string(value).map_err(engine)
-}
-
-/// `None`, which is stored as NULL, for empty text.
-pub(super) const fn or_null(text: &str) -> Option<&str> {
-    if text.is_empty() { None } else { Some(text) }
-}
-
-/// Folds case beyond ASCII, letter by letter, so that a part folds as it does inside the whole.
-pub(super) fn folded(text: &str) -> String {
-    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn folding_a_part_finds_it_in_the_folded_whole() {
-        for (whole, part) in [("Straße", "STRASSE"), ("ΟΔΟΣ", "δος"), ("Émile", "ÉM"), ("İstanbul", "stan")]
-        {
-            assert!(folded(whole).contains(&folded(part)), "{part} in {whole}");
-        }
-        assert!(!folded("alpha").contains(&folded("beta")));
-    }
-
-    #[test]
-    fn numbers_that_do_not_fit_are_the_largest() {
-        assert_eq!(stored(7), 7);
-        assert_eq!(stored(u64::MAX), i64::MAX);
-    }
 }

@@ -2,11 +2,12 @@
 
 use super::changes::{self, Kind};
 use super::filter::Conditions;
-use super::row::{Columns, json_text};
+use super::row::Columns;
 use super::{Result, SqliteStore, StoreError, models};
 use crate::domain::{Setting, SettingId, UnixMillis};
 use crate::store::SettingStore;
 use crate::store::seal::Sealer;
+use crate::store::text::json_text;
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Row, Transaction, named_params, params, params_from_iter};
 use std::collections::BTreeMap;

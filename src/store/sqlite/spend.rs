@@ -23,7 +23,7 @@ impl EventStore for SqliteStore {
             return Ok(0);
         }
         let events = events.to_vec();
-        self.write(move |tx| events::insert(tx, &events)).await
+        self.write(move |tx| events::insert(tx, &events, events::Charged::Here)).await
     }
 
     async fn list_events(&self, filter: &EventFilter) -> Result<Page<Event>> {
@@ -148,7 +148,8 @@ fn top_keys(tx: &Transaction<'_>, filter: &TopKeysFilter) -> Result<Vec<KeySpend
     of_events.literally("key_id IS NOT NULL");
     events::who(&mut of_events, &filter.key_ids, &[], &[], &filter.tags);
     if let Some(name) = &filter.name {
-        of_events.and("key_id IN (SELECT id FROM keys WHERE instr(name_folded, ?) > 0)", super::row::folded(name));
+        of_events
+            .and("key_id IN (SELECT id FROM keys WHERE instr(name_folded, ?) > 0)", crate::store::text::folded(name));
     }
     if let Some(revoked) = filter.revoked {
         of_events.and("key_id IN (SELECT id FROM keys WHERE revoked = ?)", revoked);

@@ -1,0 +1,71 @@
+//! Quota and balance of keys: charged with the events that cost something, credited by people.
+//!
+//! Sums saturate as [`Money`] does instead of failing.
+
+use super::Result;
+use super::StoreError;
+use super::row::Columns;
+use crate::domain::{Account, KeyId, Money, UnixMillis};
+use crate::store::Books;
+use deadpool_postgres::GenericClient;
+use uuid::Uuid;
+
+/// The numeric `sum`, as an amount of money.
+pub(super) fn saturated(sum: &str) -> String {
+    format!("greatest(least({sum}, {}), {})::bigint", i64::MAX, i64::MIN)
+}
+
+/// [`StoreError::NotFound`] for a key that does not exist.
+pub(super) async fn credit(client: &impl GenericClient, key: KeyId, amount: Money) -> Result<Account> {
+    // The key first, then its account: as whoever charges events or deletes the key.
+    let sql = format!(
+        "INSERT INTO accounts (key_id, month, month_fee, balance, credited) \
+         SELECT known.id, 0, 0, $2::bigint, $2::bigint FROM (SELECT id FROM keys WHERE id = $1 FOR KEY SHARE) AS known \
+         ON CONFLICT (key_id) DO UPDATE SET balance = {}, credited = {} RETURNING month, month_fee, balance",
+        saturated("accounts.balance::numeric + excluded.balance"),
+        saturated("accounts.credited::numeric + excluded.credited"),
+    );
+    let statement = client.prepare_cached(&sql).await?;
+    let row = client.query_opt(&statement, &[key.as_uuid(), &amount.max(Money::ZERO).units()]).await?;
+    take(&mut Columns::new(&row.ok_or(StoreError::NotFound)?))
+}
+
+/// In the order of `ids`.
+pub(super) async fn books(client: &impl GenericClient, ids: &[KeyId]) -> Result<Vec<(KeyId, Books)>> {
+    let sql = format!(
+        "SELECT asked.id, coalesce(a.month, 0), coalesce(a.month_fee, 0), coalesce(a.balance, 0), {} \
+         FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (id, place) \
+         LEFT JOIN accounts AS a ON a.key_id = asked.id \
+         LEFT JOIN LATERAL (SELECT sum(total) AS total FROM key_spend WHERE key_id = asked.id) AS s ON true \
+         WHERE a.key_id IS NOT NULL OR s.total IS NOT NULL ORDER BY asked.place",
+        saturated("coalesce(s.total, 0)"),
+    );
+    let ids: Vec<Uuid> = ids.iter().map(|id| *id.as_uuid()).collect();
+    let rows = client.query(&client.prepare_cached(&sql).await?, &[&ids]).await?;
+    let read = |row| {
+        let mut columns = Columns::new(row);
+        let id = KeyId::from_uuid(columns.uuid()?);
+        Ok((id, Books { account: take(&mut columns)?, total: Money::from_units(columns.take()?) }))
+    };
+    rows.iter().map(read).collect()
+}
+
+/// By key. Memory: one entry per account.
+pub(super) async fn all(client: &impl GenericClient) -> Result<Vec<(KeyId, Account)>> {
+    let sql = "SELECT key_id, month, month_fee, balance FROM accounts ORDER BY key_id";
+    let rows = client.query(&client.prepare_cached(sql).await?, &[]).await?;
+    let read = |row| {
+        let mut columns = Columns::new(row);
+        Ok((KeyId::from_uuid(columns.uuid()?), take(&mut columns)?))
+    };
+    rows.iter().map(read).collect()
+}
+
+/// Takes month, fee and balance.
+fn take(columns: &mut Columns<'_>) -> Result<Account> {
+    Ok(Account {
+        month: UnixMillis(columns.take()?),
+        month_fee: Money::from_units(columns.take()?),
+        balance: Money::from_units(columns.take()?),
+    })
+}

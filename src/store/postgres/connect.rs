@@ -1,0 +1,259 @@
+//! One connection: the first server of the list that answers, with the TLS that was asked for, and that takes writes.
+
+use super::address::{Place, PostgresSettings, attempts};
+use super::tls::{self, TlsError};
+use super::watched::{Socket, Watched};
+use socket2::{SockRef, TcpKeepalive};
+use std::fmt::{self, Write as _};
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{AsyncMessage, Client, Connection, Notification, SimpleQueryMessage};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// A silent connection is asked after this, and so often, before it counts as gone: a minute in all.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_RETRIES: u32 = 3;
+/// A statement that takes longer than its time is ended by the server, and only if that says nothing by the client.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Why there is no connection: what each server said.
+#[derive(Debug)]
+pub(super) struct NoConnection(Vec<(String, Refusal)>);
+
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("{}", chain(.0))]
+    Network(#[from] io::Error),
+    #[error("does not answer in time")]
+    Silent,
+    #[error("{}", told(.0))]
+    Session(#[from] tokio_postgres::Error),
+    #[error("takes no writes")]
+    ReadOnly,
+}
+
+impl fmt::Display for NoConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Postgres cannot be used: ")?;
+        for (n, (place, refusal)) in self.0.iter().enumerate() {
+            write!(f, "{}{place}: {refusal}", if n == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+impl std::error::Error for NoConnection {}
+
+/// An error of the client with its causes, on one line. Without the server's details: they may repeat what a row holds.
+pub(super) fn told(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(db) => format!("{}: {} ({})", db.severity(), db.message(), db.code().code()),
+        None => chain(error),
+    }
+}
+
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            // Writing to a string cannot fail.
+            let _ = write!(text, ": {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// What a connection is for.
+#[derive(Clone, Debug)]
+pub(super) struct Purpose {
+    /// After this the server ends a statement.
+    pub(super) statement_timeout: Duration,
+    /// Who is told of notifications. When it does not keep up they are dropped.
+    pub(super) notifications: Option<mpsc::Sender<Notification>>,
+}
+
+impl Purpose {
+    pub(super) const fn statements(statement_timeout: Duration) -> Self {
+        Self { statement_timeout, notifications: None }
+    }
+}
+
+/// Where a connection ended up.
+#[derive(Clone, Debug)]
+pub(super) struct Reached {
+    pub(super) place: String,
+    pub(super) tls: bool,
+}
+
+type Wire = Connection<Watched, <MakeRustlsConnect as MakeTlsConnect<Watched>>::Stream>;
+
+/// Makes connections. A clone shares what was learned.
+#[derive(Clone)]
+pub(super) struct Connector {
+    settings: Arc<PostgresSettings>,
+    tls: MakeRustlsConnect,
+    /// The server that served last is tried first: one that is gone costs each connection its whole timeout.
+    last: Arc<AtomicUsize>,
+}
+
+impl Connector {
+    pub(super) fn new(settings: PostgresSettings) -> Result<Self, TlsError> {
+        let tls = tls::connector(&settings)?;
+        Ok(Self { settings: Arc::new(settings), tls, last: Arc::default() })
+    }
+
+    pub(super) fn settings(&self) -> &PostgresSettings {
+        &self.settings
+    }
+
+    /// Longer than [`Self::open`] can take.
+    pub(super) fn patience(&self) -> Duration {
+        let servers = u32::try_from(self.settings.places.len()).unwrap_or(u32::MAX);
+        self.settings.connect_timeout.saturating_mul(servers.saturating_mul(2)) + GRACE
+    }
+
+    /// A session and the task that drives it, which ends with the client.
+    pub(super) async fn open(&self, purpose: &Purpose) -> Result<(Client, JoinHandle<()>, Reached), NoConnection> {
+        let mut refusals = Vec::new();
+        let servers = self.settings.places.len();
+        let first = self.last.load(Ordering::Relaxed);
+        let order = std::iter::once(first).chain((0..servers).filter(|n| *n != first));
+        for (n, place) in order.filter_map(|n| Some((n, self.settings.places.get(n)?))) {
+            for mode in attempts(self.settings.tls, &place.host) {
+                let session = tokio::time::timeout(self.settings.connect_timeout, self.session(place, *mode, purpose));
+                let refusal = match session.await {
+                    Ok(Ok((client, driver))) => {
+                        self.last.store(n, Ordering::Relaxed);
+                        let reached = Reached { place: place.to_string(), tls: *mode == SslMode::Require };
+                        return Ok((client, driver, reached));
+                    }
+                    Ok(Err(refusal)) => refusal,
+                    Err(_) => Refusal::Silent,
+                };
+                // With or without TLS it is the same server.
+                let unreachable = matches!(refusal, Refusal::Network(_) | Refusal::Silent | Refusal::ReadOnly);
+                refusals.push((shown(place, *mode), refusal));
+                if unreachable {
+                    break;
+                }
+            }
+        }
+        Err(NoConnection(refusals))
+    }
+
+    async fn session(
+        &self,
+        place: &Place,
+        mode: SslMode,
+        purpose: &Purpose,
+    ) -> Result<(Client, JoinHandle<()>), Refusal> {
+        let (host, patience) = (&place.host, purpose.statement_timeout.saturating_add(GRACE));
+        let mut login = self.settings.login.clone();
+        login.ssl_mode(mode);
+        let name = if let Host::Tcp(name) = host { name } else { "" };
+        let tls = MakeTlsConnect::<Watched>::make_tls_connect(&mut self.tls.clone(), name);
+        let Ok(tls) = tls;
+        let (client, connection) = match host {
+            Host::Tcp(name) => {
+                let socket = tcp(name, place.port).await?;
+                login.connect_raw(Watched::new(socket, patience), tls).await?
+            }
+            Host::Unix(folder) => {
+                let socket = UnixStream::connect(folder.join(format!(".s.PGSQL.{}", place.port))).await?;
+                login.connect_raw(Watched::new(socket, patience), tls).await?
+            }
+        };
+        let driver = tokio::spawn(drive(connection, purpose.notifications.clone()));
+        let ready = prepare(&client, purpose.statement_timeout).await;
+        match ready {
+            Ok(true) => Ok((client, driver)),
+            Ok(false) if !self.settings.writable => Ok((client, driver)),
+            Ok(false) => Err(Refusal::ReadOnly),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn shown(place: &Place, mode: SslMode) -> String {
+    match (&place.host, mode) {
+        (Host::Tcp(_), SslMode::Require) => format!("{place} with TLS"),
+        _ => place.to_string(),
+    }
+}
+
+async fn tcp(name: &str, port: u16) -> io::Result<impl Socket + use<>> {
+    let socket = TcpStream::connect((name, port)).await?;
+    socket.set_nodelay(true)?;
+    let keepalive =
+        TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_RETRIES);
+    SockRef::from(&socket).set_tcp_keepalive(&keepalive)?;
+    Ok(socket)
+}
+
+/// Sets the session up in one round trip; whether it takes writes.
+async fn prepare(client: &Client, statement_timeout: Duration) -> Result<bool, tokio_postgres::Error> {
+    // A transaction that its process forgot would block others for ever.
+    let sql = format!(
+        "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = 60000; SHOW transaction_read_only",
+        i32::try_from(statement_timeout.as_millis()).unwrap_or(i32::MAX)
+    );
+    let answers = client.simple_query(&sql).await?;
+    let answer = answers.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    Ok(answer == Some("off"))
+}
+
+async fn drive(mut connection: Wire, notifications: Option<mpsc::Sender<Notification>>) {
+    while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
+        match (message, &notifications) {
+            (Ok(AsyncMessage::Notification(notification)), Some(listener)) => {
+                // Whoever does not keep up has something to read already.
+                let _ = listener.try_send(notification).is_ok();
+            }
+            (Ok(AsyncMessage::Notice(notice)), _) => tracing::debug!(notice = notice.message(), "from Postgres"),
+            (Ok(_), _) => {}
+            (Err(error), _) => {
+                tracing::debug!(error = told(&error), "a connection to Postgres broke");
+                return;
+            }
+        }
+    }
+}
+
+/// The connection is of no use any more, or the server takes nothing now: another one may do.
+pub(super) fn is_broken(error: &tokio_postgres::Error) -> bool {
+    if let Some(db) = error.as_db_error() {
+        let gone = [
+            SqlState::ADMIN_SHUTDOWN,
+            SqlState::CRASH_SHUTDOWN,
+            SqlState::CANNOT_CONNECT_NOW,
+            SqlState::IDLE_SESSION_TIMEOUT,
+            SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+            SqlState::READ_ONLY_SQL_TRANSACTION,
+        ];
+        return gone.contains(db.code()) || db.code().code().starts_with("08");
+    }
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        if let Some(error) = next.downcast_ref::<io::Error>() {
+            // Whoever could not even connect has tried all servers.
+            return !error.get_ref().is_some_and(|inner| inner.is::<NoConnection>());
+        }
+        cause = next.source();
+    }
+    error.is_closed()
+}

@@ -1,0 +1,390 @@
+//! The ledger: events in, once each, with sums and accounts beside them in the same transaction; events out by filter.
+
+use super::brief::{LongTexts, briefs, whole_texts};
+use super::cover::{Cover, Finest};
+use super::filter::Conditions;
+use super::fold::{FOLDED, Way, fold};
+use super::lanes::Failure;
+use super::row::{Columns, storable};
+use super::{PostgresStore, Result, StoreError, charges, objects, sums, twice};
+use crate::domain::{Event, EventFlag, EventId, KeyId, Money, SettingId, UnixMillis, Usage};
+use crate::store::text::{json_text, or_null, stored};
+use crate::store::{EventFilter, EventOrder, Page};
+use deadpool_postgres::{GenericClient, Transaction};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::collections::HashSet;
+use std::time::Duration;
+use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+/// Read in this order.
+const COLUMNS: &str = "id, created_at, key_id, cost, latency_ms, status, provider, model, custom_id, user_id, tags, \
+    flags, setting_id, method, path, usage, request_id, upstream_request_id, metadata, route, request, response";
+
+/// Of one statement: rows, and bytes of their bodies. The protocol takes 1 GB.
+const MOST_ROWS: usize = 2_000;
+const MOST_BYTES: usize = 16 << 20;
+
+/// How often a transaction is begun again that was in the way of another one.
+const TRIES: u32 = 20;
+
+impl PostgresStore {
+    pub(super) async fn book(&self, events: &[Event]) -> Result<usize> {
+        let mut tries = 1;
+        loop {
+            match self.try_to_book(events).await {
+                Err(error) if tries < TRIES && is_passing(&error) => {
+                    tokio::time::sleep(Duration::from_millis(u64::from(5 * tries))).await;
+                    tries += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn try_to_book(&self, events: &[Event]) -> Result<usize> {
+        let mut connection = self.drain_connection().await?;
+        let tx = connection.transaction().await?;
+        let new = insert(&tx, events, self.instance.0).await?;
+        tx.commit().await?;
+        Ok(new)
+    }
+
+    pub(super) async fn find_events(&self, filter: &EventFilter) -> Result<Page<Event>> {
+        twice(|| async {
+            let mut connection = self.scan_connection().await?;
+            let tx = super::view(&mut connection).await?;
+            list(&tx, filter).await
+        })
+        .await
+    }
+}
+
+/// The same transaction may well succeed when it is tried again: it lost against another one.
+fn is_passing(error: &StoreError) -> bool {
+    let StoreError::Engine(source) = error else { return false };
+    let code = source.downcast_ref::<Failure>().and_then(|failure| failure.client_error().code());
+    // The last: a key was deleted while its account was being made.
+    [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE, SqlState::FOREIGN_KEY_VIOLATION]
+        .iter()
+        .any(|passing| code == Some(passing))
+}
+
+/// Writes what is new, adds it to the sums and takes it from accounts; how many were new.
+///
+/// Locks are taken in the same order by everybody: charges, events, sums, accounts, objects, each by key.
+async fn insert(tx: &Transaction<'_>, events: &[Event], instance: i32) -> Result<usize> {
+    let mut named = HashSet::new();
+    let events: Vec<&Event> = events.iter().filter(|event| named.insert(event.id)).collect();
+    let borne_elsewhere = charges::bear(tx, &events).await?;
+    let cost = |event: &Event| if borne_elsewhere.contains(&event.id) { Money::ZERO } else { event.cost };
+
+    let mut by_id: Vec<_> = events.iter().map(|event| (*event, cost(event))).collect();
+    by_id.sort_unstable_by_key(|(event, _)| event.id);
+    let mut new: HashSet<Uuid> = HashSet::new();
+    for part in parts(&by_id) {
+        let mut long = LongTexts::default();
+        let rows = Rows::of(part, &mut long)?;
+        long.write(tx).await?;
+        for row in rows.insert(tx, instance).await? {
+            new.insert(row.try_get(0)?);
+        }
+    }
+    let news: Vec<_> =
+        events.into_iter().filter(|event| new.contains(event.id.as_uuid())).map(|event| (event, cost(event))).collect();
+    charges::take_from_accounts(tx, &news).await?;
+    objects::insert(tx, &news).await?;
+    Ok(news.len())
+}
+
+/// Splits what one statement should not carry.
+fn parts<'e, 'p>(events: &'p [(&'e Event, Money)]) -> impl Iterator<Item = &'p [(&'e Event, Money)]> {
+    let mut rest = events;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fitting = rest.iter().take(MOST_ROWS).take_while(|(event, _)| {
+            let before = bytes;
+            bytes += weight(event);
+            before == 0 || bytes <= MOST_BYTES
+        });
+        let (part, more) = rest.split_at_checked(fitting.count())?;
+        rest = more;
+        (!part.is_empty()).then_some(part)
+    })
+}
+
+/// About its bytes.
+fn weight(event: &Event) -> usize {
+    let json = |value: &Option<Box<RawValue>>| value.as_deref().map_or(0, |value| value.get().len());
+    1_000
+        + json(&event.request)
+        + json(&event.response)
+        + json(&event.metadata)
+        + event.user_id.len()
+        + event.path.len()
+}
+
+/// One array per column, for one statement however many events.
+#[derive(Default)]
+struct Rows<'e> {
+    ids: Vec<&'e Uuid>,
+    created_at: Vec<i64>,
+    cost: Vec<i64>,
+    latency: Vec<i64>,
+    prompt: Vec<i64>,
+    completion: Vec<i64>,
+    status: Vec<i32>,
+    admitted: Vec<bool>,
+    key: Vec<Option<&'e Uuid>>,
+    setting: Vec<Option<&'e Uuid>>,
+    texts: [Vec<Option<String>>; TEXT_COLUMNS.len()],
+}
+
+/// In the order of `Rows::texts`.
+const TEXT_COLUMNS: [&str; 15] = [
+    "model",
+    "custom_id",
+    "user_id",
+    "tags",
+    "provider",
+    "method",
+    "path",
+    "flags",
+    "usage",
+    "request_id",
+    "upstream_request_id",
+    "metadata",
+    "route",
+    "request",
+    "response",
+];
+
+impl<'e> Rows<'e> {
+    fn of(events: &[(&'e Event, Money)], long: &mut LongTexts) -> Result<Self> {
+        let mut rows = Self::default();
+        for (event, cost) in events {
+            rows.add(event, *cost, long)?;
+        }
+        Ok(rows)
+    }
+
+    fn add(&mut self, event: &'e Event, cost: Money, long: &mut LongTexts) -> Result<()> {
+        let at = event.created_at.0;
+        self.ids.push(event.id.as_uuid());
+        self.created_at.push(at);
+        self.cost.push(cost.units());
+        self.latency.push(stored(event.latency_ms));
+        self.prompt.push(stored(event.usage.prompt_tokens()));
+        self.completion.push(stored(event.usage.completion_tokens()));
+        self.status.push(i32::from(event.status));
+        self.admitted.push(crate::store::counts_as_admission(event));
+        self.key.push(event.key_id.as_ref().map(KeyId::as_uuid));
+        self.setting.push(event.setting_id.as_ref().map(SettingId::as_uuid));
+        let text = |text: &str| storable(text).into_owned();
+        let texts = [
+            Some(long.brief(&event.model, at).into_owned()),
+            or_null(&event.custom_id).map(|text| long.brief(text, at).into_owned()),
+            or_null(&event.user_id).map(|text| long.brief(text, at).into_owned()),
+            array_or_null(&event.tags, long, at),
+            Some(text(&event.provider)),
+            Some(text(&event.method)),
+            Some(text(&event.path)),
+            list_or_null(&event.flags)?,
+            usage_or_null(&event.usage)?,
+            or_null(&event.request_id).map(text),
+            or_null(&event.upstream_request_id).map(text),
+            json(event.metadata.as_deref()),
+            event.route.as_deref().map(json_text).transpose()?,
+            json(event.request.as_deref()),
+            json(event.response.as_deref()),
+        ];
+        for (column, text) in self.texts.iter_mut().zip(texts) {
+            column.push(text);
+        }
+        Ok(())
+    }
+
+    /// The ids of those that were new.
+    async fn insert(&self, tx: &Transaction<'_>, instance: i32) -> Result<Vec<Row>> {
+        let statement = tx.prepare_cached(&insert_sql()).await?;
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![
+            &instance,
+            &self.ids,
+            &self.created_at,
+            &self.cost,
+            &self.latency,
+            &self.prompt,
+            &self.completion,
+            &self.status,
+            &self.admitted,
+            &self.key,
+            &self.setting,
+        ];
+        parameters.extend(self.texts.iter().map(|column| column as &(dyn ToSql + Sync)));
+        Ok(tx.query(&statement, &parameters).await?)
+    }
+}
+
+fn insert_sql() -> String {
+    let names = TEXT_COLUMNS.join(", ");
+    let places = (12..27).map(|n| format!("${n}::text[]")).collect::<Vec<_>>().join(", ");
+    let fixed =
+        "id, created_at, cost, latency_ms, prompt_tokens, completion_tokens, status, admitted, key_id, setting_id";
+    let values = names.replace("tags", "tags::text[]");
+    format!(
+        "WITH new AS (INSERT INTO events (instance, {fixed}, {names}) SELECT $1::integer, {fixed}, {values} \
+         FROM unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::integer[], \
+             $9::boolean[], $10::uuid[], $11::uuid[], {places}) AS given ({fixed}, {names}) \
+         ON CONFLICT (id) DO NOTHING RETURNING {FOLDED}), {}, \
+         spent AS (INSERT INTO key_spend AS old (key_id, instance, total) \
+             SELECT key_id, instance, {} FROM new WHERE key_id IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2 \
+             ON CONFLICT (key_id, instance) DO UPDATE SET total = {}) \
+         SELECT id FROM new",
+        fold("new", Way::Add),
+        sums::saturated("sum(cost)"),
+        sums::saturated("old.total::numeric + excluded.total"),
+    )
+}
+
+/// As the engine writes an array.
+fn array_or_null(texts: &[Box<str>], long: &mut LongTexts, at: i64) -> Option<String> {
+    if texts.is_empty() {
+        return None;
+    }
+    let quoted = texts.iter().map(|text| {
+        let text = long.brief(text, at).replace('\\', "\\\\").replace('"', "\\\"");
+        format!("\"{text}\"")
+    });
+    Some(format!("{{{}}}", quoted.collect::<Vec<_>>().join(",")))
+}
+
+/// JSON escapes a NUL, so it has none itself.
+fn json(value: Option<&RawValue>) -> Option<String> {
+    value.map(|value| value.get().to_owned())
+}
+
+async fn list(tx: &Transaction<'_>, filter: &EventFilter) -> Result<Page<Event>> {
+    let mut conditions = Conditions::default();
+    who(&mut conditions, &filter.key_ids, &filter.custom_ids, &filter.user_ids, &filter.tags);
+    if let Some(start) = filter.start {
+        conditions.and("created_at >= ?", start.saturating_mul(1000));
+    }
+    if let Some(end) = filter.end {
+        conditions.and("created_at < ?", end.saturating_add(1).saturating_mul(1000));
+    }
+    if let Some(status) = filter.status {
+        conditions.and("status = ?", i32::from(status));
+    }
+    let order = match filter.order {
+        EventOrder::OldestFirst => "created_at, id",
+        EventOrder::NewestFirst => "created_at DESC, id DESC",
+        EventOrder::CheapestFirst => "cost, created_at, id",
+        EventOrder::DearestFirst => "cost DESC, created_at DESC, id DESC",
+    };
+    let count = if filter.paging.count { count(tx, filter, &conditions).await? } else { 0 };
+    // What is sorted is only the ids: rows are wide.
+    let page = conditions.page(filter.paging);
+    let sql = format!(
+        "SELECT {COLUMNS} FROM events JOIN (SELECT id FROM events{} ORDER BY {order}{page}) AS page USING (id) \
+         ORDER BY {order}",
+        conditions.sql()
+    );
+    let rows = tx.query(&sql, &conditions.parameters()).await?;
+    let mut rows = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
+    restore(tx, &mut rows).await?;
+    Ok(Page { rows, count })
+}
+
+/// From the sums when they know: counting a hundred million rows takes minutes.
+async fn count(tx: &Transaction<'_>, filter: &EventFilter, conditions: &Conditions) -> Result<u64> {
+    let of_events = !filter.custom_ids.is_empty() || !filter.user_ids.is_empty() || !filter.tags.is_empty();
+    if of_events || filter.status.is_some() {
+        let sql = format!("SELECT count(*) FROM events{}", conditions.sql());
+        return Columns::new(&tx.query_one(&sql, &conditions.parameters()).await?).count();
+    }
+    let from = filter.start.map_or(i64::MIN, |start| start.saturating_mul(1000));
+    let to = filter.end.map_or(i64::MAX, |end| end.saturating_add(1).saturating_mul(1000));
+    let mut asked = sums::Asked::new(&Cover::of((from, to), Finest::Hour));
+    asked.of_keys(&filter.key_ids);
+    let sql =
+        format!("SELECT {} FROM ({}) AS parts", sums::saturated("sum(requests)"), asked.parts(&[], &["requests"]));
+    Columns::new(&tx.query_one(&sql, &asked.parameters()).await?).count()
+}
+
+/// The filters that lists and reports share; an empty one matches everything.
+pub(super) fn who(
+    conditions: &mut Conditions,
+    key_ids: &[KeyId],
+    custom_ids: &[String],
+    user_ids: &[String],
+    tags: &[String],
+) {
+    if !key_ids.is_empty() {
+        conditions.id_in("key_id", key_ids.iter().map(|key| *key.as_uuid()));
+    }
+    if !custom_ids.is_empty() {
+        conditions.one_of("custom_id", &briefs(custom_ids));
+    }
+    if !user_ids.is_empty() {
+        conditions.one_of("user_id", &briefs(user_ids));
+    }
+    conditions.has_all("tags", &briefs(tags));
+}
+
+fn read(row: &Row) -> Result<Event> {
+    let mut columns = Columns::new(row);
+    Ok(Event {
+        id: EventId::from_uuid(columns.uuid()?),
+        created_at: UnixMillis(columns.take()?),
+        key_id: columns.take::<Option<Uuid>>()?.map(KeyId::from_uuid),
+        cost: Money::from_units(columns.take()?),
+        latency_ms: columns.count()?,
+        status: u16::try_from(columns.take::<i32>()?).unwrap_or(u16::MAX),
+        provider: columns.text()?,
+        model: columns.text()?,
+        custom_id: columns.text_or_null()?,
+        user_id: columns.text_or_null()?,
+        tags: columns.take::<Option<Vec<Box<str>>>>()?.unwrap_or_default(),
+        flags: columns.json_or_null::<Vec<EventFlag>>()?.unwrap_or_default(),
+        setting_id: columns.take::<Option<Uuid>>()?.map(SettingId::from_uuid),
+        method: columns.text()?,
+        path: columns.text()?,
+        usage: columns.json_or_null()?.unwrap_or_default(),
+        request_id: columns.text_or_null()?,
+        upstream_request_id: columns.text_or_null()?,
+        metadata: columns.json_or_null()?,
+        route: columns.json_or_null()?,
+        request: columns.json_or_null()?,
+        response: columns.json_or_null()?,
+        objects: None,
+        quota: None,
+    })
+}
+
+/// Puts whole texts where short forms are.
+async fn restore(client: &impl GenericClient, events: &mut [Event]) -> Result<()> {
+    let mut texts: Vec<&str> = Vec::new();
+    for event in &*events {
+        texts.extend([&*event.model, &*event.custom_id, &*event.user_id]);
+        texts.extend(event.tags.iter().map(|tag| &**tag));
+    }
+    let whole = whole_texts(client, texts).await?;
+    for event in events {
+        whole.restore(&mut event.model);
+        whole.restore(&mut event.custom_id);
+        whole.restore(&mut event.user_id);
+        event.tags.iter_mut().for_each(|tag| whole.restore(tag));
+    }
+    Ok(())
+}
+
+fn list_or_null<T: Serialize>(list: &[T]) -> Result<Option<String>> {
+    if list.is_empty() { Ok(None) } else { json_text(list).map(Some) }
+}
+
+fn usage_or_null(usage: &Usage) -> Result<Option<String>> {
+    if *usage == Usage::default() { Ok(None) } else { json_text(usage).map(Some) }
+}

@@ -1,0 +1,145 @@
+//! What an import notes and restores.
+
+use super::{PostgresStore, Result, StoreError, change, keys};
+use crate::domain::{Account, Event, EventId, InstanceId, Key, KeyId, Money, UnixMillis};
+use crate::store::{EventStore, ImportNote, ImportStore, Numbered};
+use async_trait::async_trait;
+use deadpool_postgres::Transaction;
+use uuid::Uuid;
+
+/// Who books what came with an import: no gateway is counted below 0.
+const IMPORTS: InstanceId = InstanceId(-1);
+
+#[async_trait]
+impl ImportStore for PostgresStore {
+    async fn import_note(&self, source: &str, kind: &str, source_id: &str) -> Result<Option<ImportNote>> {
+        let connection = self.connection().await?;
+        let sql = "SELECT source_id, target, revision FROM imports WHERE source = $1 AND kind = $2 AND source_id = $3";
+        let statement = connection.prepare_cached(sql).await?;
+        let Some(row) = connection.query_opt(&statement, &[&source, &kind, &source_id]).await? else {
+            return Ok(None);
+        };
+        Ok(Some(ImportNote { source_id: row.try_get(0)?, target: row.try_get(1)?, revision: row.try_get(2)? }))
+    }
+
+    async fn write_import_notes(&self, source: &str, kind: &str, notes: &[ImportNote]) -> Result<()> {
+        let mut connection = self.connection().await?;
+        let tx = connection.transaction().await?;
+        let sql = "INSERT INTO imports (source, kind, source_id, target, revision) VALUES ($1, $2, $3, $4, $5) \
+            ON CONFLICT (source, kind, source_id) DO UPDATE SET target = excluded.target, revision = excluded.revision";
+        let statement = tx.prepare_cached(sql).await?;
+        for note in notes {
+            tx.execute(&statement, &[&source, &kind, &note.source_id, &note.target, &note.revision]).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    async fn number_from(&self, rows: Numbered, next: i64) -> Result<()> {
+        let kind = match rows {
+            Numbered::Key => "key",
+            Numbered::Model => "model",
+            Numbered::Group => "group",
+        };
+        let mut connection = self.connection().await?;
+        let tx = change(&mut connection).await?;
+        let sql = "UPDATE numbers SET last = $2 WHERE kind = $1 AND last < $2";
+        tx.execute(sql, &[&kind, &next.saturating_sub(1)]).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn insert_key_with_account(&self, key: &Key, account: Account) -> Result<()> {
+        let mut connection = self.write_connection().await?;
+        let tx = change(&mut connection).await?;
+        keys::insert(&tx, std::slice::from_ref(key)).await?;
+        if account != Account::default() {
+            write_account(&tx, key.id, Account::default(), account).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    async fn replace_account(&self, key: KeyId, before: Account, account: Account) -> Result<()> {
+        let mut connection = self.connection().await?;
+        let tx = connection.transaction().await?;
+        // Of the key, so that an account that is not there cannot be made beside this.
+        let known = tx.query_opt("SELECT 1 FROM keys WHERE id = $1 FOR UPDATE", &[key.as_uuid()]).await?;
+        known.ok_or(StoreError::NotFound)?;
+        let sql = "SELECT month, month_fee, balance FROM accounts WHERE key_id = $1 FOR UPDATE";
+        let found = match tx.query_opt(sql, &[key.as_uuid()]).await? {
+            None => Account::default(),
+            Some(row) => Account {
+                month: UnixMillis(row.try_get(0)?),
+                month_fee: Money::from_units(row.try_get(1)?),
+                balance: Money::from_units(row.try_get(2)?),
+            },
+        };
+        if found != before {
+            return Err(StoreError::Conflict);
+        }
+        write_account(&tx, key, before, account).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn insert_history(&self, events: &[Event]) -> Result<usize> {
+        // What they add to the sums of this instance stands until `import_spend` says what is right.
+        self.booking_as(IMPORTS).insert_events(events).await
+    }
+
+    async fn known_events(&self, ids: &[EventId]) -> Result<Vec<EventId>> {
+        let connection = self.connection().await?;
+        let ids: Vec<Uuid> = ids.iter().map(|id| *id.as_uuid()).collect();
+        let statement = connection.prepare_cached("SELECT id FROM events WHERE id = ANY ($1)").await?;
+        let rows = connection.query(&statement, &[&ids]).await?;
+        rows.iter().map(|row| Ok(EventId::from_uuid(row.try_get(0)?))).collect()
+    }
+
+    async fn imported_spend(&self, source: &str) -> Result<Vec<(KeyId, Money)>> {
+        let connection = self.connection().await?;
+        let rows = connection.query("SELECT key_id, total FROM imported_spend WHERE source = $1", &[&source]).await?;
+        let read =
+            |row: &tokio_postgres::Row| Ok((KeyId::from_uuid(row.try_get(0)?), Money::from_units(row.try_get(1)?)));
+        rows.iter().map(read).collect()
+    }
+
+    async fn import_spend(&self, source: &str, totals: &[(KeyId, Money)]) -> Result<()> {
+        let mut connection = self.connection().await?;
+        let tx = connection.transaction().await?;
+        let told = tx
+            .prepare_cached(
+                "INSERT INTO imported_spend AS s (source, key_id, total) VALUES ($1, $2, $3) \
+                 ON CONFLICT (source, key_id) DO UPDATE SET total = greatest(s.total, excluded.total)",
+            )
+            .await?;
+        for (key, total) in totals {
+            tx.execute(&told, &[&source, key.as_uuid(), &total.units()]).await?;
+        }
+        let instance = IMPORTS.0;
+        tx.execute(
+            "INSERT INTO key_spend AS s (key_id, instance, total) \
+             SELECT key_id, $1, least(sum(total), 9223372036854775807)::bigint FROM imported_spend GROUP BY key_id \
+             ON CONFLICT (key_id, instance) DO UPDATE SET total = excluded.total WHERE s.total <> excluded.total",
+            &[&instance],
+        )
+        .await?;
+        tx.execute(
+            "DELETE FROM key_spend AS s WHERE instance = $1 \
+             AND NOT EXISTS (SELECT FROM imported_spend AS i WHERE i.key_id = s.key_id)",
+            &[&instance],
+        )
+        .await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+/// What the balance is more than before counts as credited.
+async fn write_account(tx: &Transaction<'_>, key: KeyId, before: Account, account: Account) -> Result<()> {
+    let credited = account.balance.saturating_sub(before.balance).max(Money::ZERO);
+    tx.execute(
+        "INSERT INTO accounts AS a (key_id, month, month_fee, balance, credited) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (key_id) DO UPDATE SET month = excluded.month, month_fee = excluded.month_fee, \
+         balance = excluded.balance, \
+         credited = least(a.credited::numeric + excluded.credited, 9223372036854775807)::bigint",
+        &[key.as_uuid(), &account.month.0, &account.month_fee.units(), &account.balance.units(), &credited.units()],
+    )
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! Looks at the database without using it: for operators who ask whether it is all right, or migrate it by hand.
+
+use super::connect::{Connector, Purpose};
+use super::{MIGRATION, PostgresSettings, Result, engine, schema};
+use std::time::{Duration, Instant};
+use tokio_postgres::SimpleQueryMessage;
+
+/// What there is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Probe {
+    /// The one of the list that would be used.
+    pub server: String,
+    pub version: String,
+    pub tls: bool,
+    pub takes_writes: bool,
+    /// `None`: no gateway has ever used it.
+    pub schema: Option<i64>,
+    /// Of one question.
+    pub latency: Duration,
+}
+
+/// Changes nothing.
+///
+/// # Errors
+/// No server can be used.
+pub async fn probe(settings: PostgresSettings) -> Result<Probe> {
+    let timeout = settings.read_timeout;
+    let connector = Connector::new(settings).map_err(engine)?;
+    let (client, _driver, reached) = connector.open(&Purpose::statements(timeout)).await.map_err(engine)?;
+    let begun = Instant::now();
+    let answers = client.simple_query("SELECT current_setting('server_version'), pg_is_in_recovery()").await?;
+    let latency = begun.elapsed();
+    let row =
+        answers.iter().find_map(|message| if let SimpleQueryMessage::Row(row) = message { Some(row) } else { None });
+    Ok(Probe {
+        server: reached.place,
+        version: row.and_then(|row| row.get(0)).unwrap_or("unknown").to_owned(),
+        tls: reached.tls,
+        takes_writes: row.is_some_and(|row| row.get(1) == Some("f")),
+        schema: schema::find_version(&client).await?,
+        latency,
+    })
+}
+
+/// Brings the schema up to date; its version.
+///
+/// # Errors
+/// No server can be used, or it refuses.
+pub async fn migrate(settings: PostgresSettings) -> Result<i64> {
+    let connector = Connector::new(settings).map_err(engine)?;
+    let (mut client, _driver, _) = connector.open(&Purpose::statements(MIGRATION)).await.map_err(engine)?;
+    schema::migrate(&mut client).await?;
+    schema::version(&client).await
+}

@@ -1,0 +1,138 @@
+//! What an import notes and restores.
+
+use super::events::{self, Charged};
+use super::{Result, SqliteStore, StoreError, accounts, keys};
+use crate::domain::{Account, Event, EventId, Key, KeyId, Money};
+use crate::store::{ImportNote, ImportStore, Numbered};
+use async_trait::async_trait;
+use rusqlite::{OptionalExtension, Transaction, params};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+#[async_trait]
+impl ImportStore for SqliteStore {
+    async fn import_note(&self, source: &str, kind: &str, source_id: &str) -> Result<Option<ImportNote>> {
+        let (source, kind, source_id) = (source.to_owned(), kind.to_owned(), source_id.to_owned());
+        self.lookup(move |tx| {
+            let mut statement = tx.prepare_cached(
+                "SELECT source_id, target, revision FROM imports WHERE source = ? AND kind = ? AND source_id = ?",
+            )?;
+            let note = statement.query_row(params![source, kind, source_id], |row| {
+                Ok(ImportNote { source_id: row.get(0)?, target: row.get(1)?, revision: row.get(2)? })
+            });
+            Ok(note.optional()?)
+        })
+        .await
+    }
+
+    async fn write_import_notes(&self, source: &str, kind: &str, notes: &[ImportNote]) -> Result<()> {
+        let (source, kind, notes) = (source.to_owned(), kind.to_owned(), notes.to_vec());
+        self.write(move |tx| {
+            let mut statement = tx.prepare_cached(
+                "INSERT OR REPLACE INTO imports (source, kind, source_id, target, revision) VALUES (?, ?, ?, ?, ?)",
+            )?;
+            for note in &notes {
+                statement.execute(params![source, kind, note.source_id, note.target, note.revision])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn number_from(&self, rows: Numbered, next: i64) -> Result<()> {
+        self.write(move |tx| number_from(tx, rows, next.saturating_sub(1))).await
+    }
+
+    async fn insert_key_with_account(&self, key: &Key, account: Account) -> Result<()> {
+        let key = key.clone();
+        self.write(move |tx| {
+            keys::insert(tx, &key)?;
+            if account == Account::default() { Ok(()) } else { accounts::write(tx, key.id, account) }
+        })
+        .await
+    }
+
+    async fn replace_account(&self, key: KeyId, before: Account, account: Account) -> Result<()> {
+        self.write(move |tx| match accounts::find(tx, key)? {
+            None => Err(StoreError::NotFound),
+            Some(found) if found != before => Err(StoreError::Conflict),
+            Some(_) => accounts::write(tx, key, account),
+        })
+        .await
+    }
+
+    async fn insert_history(&self, events: &[Event]) -> Result<usize> {
+        let events = events.to_vec();
+        self.write(move |tx| events::insert(tx, &events, Charged::Elsewhere)).await
+    }
+
+    async fn known_events(&self, ids: &[EventId]) -> Result<Vec<EventId>> {
+        let ids = ids.to_vec();
+        self.lookup(move |tx| {
+            let mut statement = tx.prepare_cached("SELECT 1 FROM events WHERE id = ?")?;
+            let mut known = Vec::new();
+            for id in ids {
+                if statement.exists([id.as_bytes()])? {
+                    known.push(id);
+                }
+            }
+            Ok(known)
+        })
+        .await
+    }
+
+    async fn imported_spend(&self, source: &str) -> Result<Vec<(KeyId, Money)>> {
+        let source = source.to_owned();
+        self.scan(move |tx| {
+            let mut statement = tx.prepare_cached("SELECT key_id, total FROM imported_spend WHERE source = ?")?;
+            let rows = statement.query_map([source], |row| {
+                let id: [u8; 16] = row.get(0)?;
+                Ok((KeyId::from_uuid(Uuid::from_bytes(id)), Money::from_units(row.get(1)?)))
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    async fn import_spend(&self, source: &str, totals: &[(KeyId, Money)]) -> Result<()> {
+        let (source, totals) = (source.to_owned(), totals.to_vec());
+        self.write(move |tx| import_spend(tx, &source, &totals)).await
+    }
+}
+
+/// `last`: the highest that counts as given.
+fn number_from(tx: &Transaction<'_>, rows: Numbered, last: i64) -> Result<()> {
+    let table = match rows {
+        Numbered::Key => {
+            // Whoever looks for the next one looks past what was deleted.
+            tx.execute("UPDATE key_numbers SET deleted = ?1 WHERE deleted < ?1", [last])?;
+            return Ok(());
+        }
+        Numbered::Model => "models",
+        Numbered::Group => "groups",
+    };
+    let known = tx.prepare_cached("SELECT 1 FROM sqlite_sequence WHERE name = ?")?.exists([table])?;
+    let sql = if known {
+        "UPDATE sqlite_sequence SET seq = ?2 WHERE name = ?1 AND seq < ?2"
+    } else {
+        "INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)"
+    };
+    tx.execute(sql, params![table, last])?;
+    Ok(())
+}
+
+fn import_spend(tx: &Transaction<'_>, source: &str, totals: &[(KeyId, Money)]) -> Result<()> {
+    let mut before = tx.prepare_cached("SELECT total FROM imported_spend WHERE source = ? AND key_id = ?")?;
+    let mut write =
+        tx.prepare_cached("INSERT OR REPLACE INTO imported_spend (source, key_id, total) VALUES (?, ?, ?)")?;
+    let mut more = HashMap::new();
+    for (key, total) in totals {
+        let told: Option<i64> = before.query_row(params![source, key.as_bytes()], |row| row.get(0)).optional()?;
+        let added = total.saturating_sub(Money::from_units(told.unwrap_or(0)));
+        if told.is_none() || added > Money::ZERO {
+            write.execute(params![source, key.as_bytes(), total.units()])?;
+            more.insert(*key, added);
+        }
+    }
+    events::add_to_spend(tx, &more)
+}
