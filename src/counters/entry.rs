@@ -102,6 +102,23 @@ impl Entry {
         }
     }
 
+    /// Takes over counts that were made elsewhere, as they were before `ask`.
+    pub(super) fn learn(&mut self, ask: &Ask, counts: &Counts) {
+        if let Some(rule) = ask.rules.rate {
+            let start = rule.window.bounds(ask.now).0;
+            self.rate = Some(Tally { window: rule.window, start, value: counts.admitted });
+        }
+        if let Some(rule) = ask.rules.window_budget {
+            let start = rule.window.bounds(ask.now).0;
+            self.window = Some(Tally { window: rule.window, start, value: counts.window_spent });
+        }
+    }
+
+    /// The window that spend is counted in, if any is.
+    pub(super) fn budget_window(&self) -> Option<Window> {
+        self.window.map(|tally| tally.window)
+    }
+
     pub(super) fn held(&self) -> impl Iterator<Item = Held> {
         let held = |hold: &Hold| Held { event: hold.event, amount: hold.amount, expires: hold.expires };
         self.holds.list.iter().map(held)
@@ -152,16 +169,18 @@ impl Holds {
         self.list.push(hold);
     }
 
-    pub(super) fn remove(&mut self, event: EventId) {
-        if let Some(at) = self.list.iter().position(|h| h.event == event) {
-            self.units -= i128::from(self.list.swap_remove(at).amount.units());
-        }
+    /// What it was.
+    pub(super) fn remove(&mut self, event: EventId) -> Option<Money> {
+        let at = self.list.iter().position(|h| h.event == event);
+        let amount = at.map(|at| self.list.swap_remove(at).amount);
+        self.units -= i128::from(amount.unwrap_or_default().units());
         if self.list.is_empty() {
             self.earliest = None;
             if self.list.capacity() > 64 {
                 self.list = Vec::new();
             }
         }
+        amount
     }
 
     fn expire(&mut self, now: UnixMillis) {

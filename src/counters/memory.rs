@@ -9,7 +9,9 @@
 use super::entry::{Entry, Lasting, Tally, clamp};
 use super::recent::RecentlySettled;
 use crate::domain::{Account, KeyId, Money, UnixMillis, Window};
-use crate::limits::{Ask, Counters, CountersUnavailable, Held, Settlement, Verdict, decide};
+use crate::limits::{
+    Ask, Counters, CountersUnavailable, Counts, Held, Rules, Settlement, Since, Standing, Verdict, decide,
+};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -41,6 +43,15 @@ impl fmt::Debug for MemoryCounters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryCounters").field("footprint", &self.footprint()).finish_non_exhaustive()
     }
+}
+
+/// What a settlement found of its request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Met {
+    /// What was set aside for it.
+    pub(super) hold: Option<Money>,
+    /// The window that its key's spend is counted in.
+    pub(super) window: Option<Window>,
 }
 
 /// Two cache lines, so that neighbours do not slow each other down.
@@ -77,6 +88,13 @@ impl MemoryCounters {
             return Verdict::Admitted { rate: None };
         }
         self.keys(ask.key, |keys| keys.admit(ask))
+    }
+
+    /// Whether anything was ever counted of this key, or told: what the ledger says of it may be behind that.
+    pub fn knows(&self, key: KeyId) -> bool {
+        self.keys(key, |keys| {
+            keys.totals.contains_key(&key) || keys.accounts.contains_key(&key) || keys.entries.contains_key(&key)
+        })
     }
 
     /// What the ledger says a key has spent. At start, before serving: replaces what was counted.
@@ -123,6 +141,57 @@ impl MemoryCounters {
                 entry.take(ask);
             });
         });
+    }
+
+    /// As [`Counters::settle`]; `None` when that was done before.
+    pub(super) fn settle_now(&self, settlement: &Settlement) -> Option<Met> {
+        self.keys(settlement.key, |keys| keys.settle(settlement))
+    }
+
+    /// As [`Counters::release`]; whether there was anything to release.
+    pub(super) fn release_now(&self, ask: &Ask) -> bool {
+        self.keys(ask.key, |keys| keys.release(ask))
+    }
+
+    /// Takes over what counts elsewhere, and the ask if it was admitted there.
+    pub(super) fn learn(&self, ask: &Ask, counts: &Counts, admitted: bool) {
+        self.keys(ask.key, |keys| {
+            keys.totals.insert(ask.key, counts.total_spent);
+            if ask.rules.quota.is_some() {
+                keys.accounts.insert(ask.key, counts.account);
+            }
+            keys.change(ask.key, |entry| {
+                entry.learn(ask, counts);
+                if admitted {
+                    entry.take(ask);
+                }
+            });
+        });
+    }
+
+    /// Takes over what the ledger knows beyond what is counted here.
+    pub(super) fn raise(&self, key: KeyId, rules: &Rules, since: Since, standing: &Standing) {
+        let spent = standing.spent.iter().fold(Money::ZERO, |sum, (_, spent)| sum.saturating_add(*spent));
+        let admitted = standing.admitted.iter().fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
+        self.keys(key, |keys| {
+            let total = keys.totals.entry(key).or_default();
+            if spent >= *total {
+                *total = spent;
+                keys.accounts.insert(key, standing.account);
+            }
+            let entry = keys.entries.entry(key).or_default();
+            if let Some((rule, start)) = rules.rate.zip(since.rate) {
+                raise(&mut entry.rate, rule.window, start, admitted);
+            }
+            if let Some((rule, start)) = rules.window_budget.zip(since.window) {
+                raise(&mut entry.window, rule.window, start, standing.window_spent);
+            }
+        });
+    }
+
+    /// What is set aside for the running requests of a key.
+    pub(super) fn held_of(&self, key: KeyId) -> Vec<Held> {
+        self.keys(key, |keys| keys.entries.get(&key).map(|entry| entry.held().collect()).unwrap_or_default())
     }
 
     /// Everything that is set aside now, for the process that takes over.
@@ -175,6 +244,15 @@ impl MemoryCounters {
     }
 }
 
+/// A count of the window that began at `start` is `value` at least.
+fn raise<T: Copy + Ord>(tally: &mut Option<Tally<T>>, window: Window, start: UnixMillis, value: T) {
+    match tally {
+        Some(known) if known.window == window && known.start > start => {}
+        Some(known) if known.window == window && known.start == start => known.value = known.value.max(value),
+        _ => *tally = Some(Tally { window, start, value }),
+    }
+}
+
 impl Keys {
     fn admit(&mut self, ask: &Ask) -> Verdict {
         self.sweep_when_due(ask.now);
@@ -188,10 +266,12 @@ impl Keys {
         })
     }
 
-    fn settle(&mut self, settlement: &Settlement) {
+    /// `None` when it was settled before.
+    fn settle(&mut self, settlement: &Settlement) -> Option<Met> {
         if !self.recent.first(settlement.event) {
-            return;
+            return None;
         }
+        let mut met = Met::default();
         // A cost of zero leaves no total behind: keys that only ever fail take no memory.
         if !settlement.cost.is_zero() {
             let total = self.totals.entry(settlement.key).or_default();
@@ -202,16 +282,20 @@ impl Keys {
         }
         if self.entries.contains_key(&settlement.key) {
             self.change(settlement.key, |entry| {
-                entry.holds.remove(settlement.event);
+                met = Met { hold: entry.holds.remove(settlement.event), window: entry.budget_window() };
                 entry.spend(settlement);
             });
         }
+        Some(met)
     }
 
-    fn release(&mut self, ask: &Ask) {
-        if self.entries.contains_key(&ask.key) && self.recent.first(ask.event) {
+    /// Whether there was anything to release.
+    fn release(&mut self, ask: &Ask) -> bool {
+        let known = self.entries.contains_key(&ask.key) && self.recent.first(ask.event);
+        if known {
             self.change(ask.key, |entry| entry.give_back(ask));
         }
+        known
     }
 
     fn lasting(&self, key: KeyId) -> Lasting {
@@ -258,11 +342,11 @@ impl Counters for MemoryCounters {
     }
 
     fn settle(&self, settlement: Settlement) {
-        self.keys(settlement.key, |keys| keys.settle(&settlement));
+        self.settle_now(&settlement);
     }
 
     fn release(&self, ask: &Ask) {
-        self.keys(ask.key, |keys| keys.release(ask));
+        self.release_now(ask);
     }
 
     async fn spent(&self, key: KeyId) -> Result<Money, CountersUnavailable> {
@@ -273,7 +357,7 @@ impl Counters for MemoryCounters {
         Ok(self.keys(key, |keys| keys.account(key)))
     }
 
-    fn credit(&self, key: KeyId, amount: Money) {
+    async fn credit(&self, key: KeyId, amount: Money) {
         if amount <= Money::ZERO {
             return;
         }
@@ -283,7 +367,7 @@ impl Counters for MemoryCounters {
         });
     }
 
-    fn reset_rate(&self, key: KeyId) {
+    async fn reset_rate(&self, key: KeyId) {
         self.keys(key, |keys| {
             if let Some(entry) = keys.entries.get_mut(&key) {
                 entry.rate = None;
@@ -291,7 +375,7 @@ impl Counters for MemoryCounters {
         });
     }
 
-    fn reset_window_budget(&self, key: KeyId) {
+    async fn reset_window_budget(&self, key: KeyId) {
         self.keys(key, |keys| {
             if let Some(entry) = keys.entries.get_mut(&key) {
                 entry.window = None;

@@ -51,9 +51,12 @@ fn settled(n: u64, cost: i64, at: UnixMillis) -> Settlement {
 fn passes(counters: &MemoryCounters, ask: &Ask) -> bool {
     matches!(counters.admit_now(ask), Verdict::Admitted { .. })
 }
+/// The port is async only for counters elsewhere.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    futures_util::FutureExt::now_or_never(future).unwrap()
+}
 fn spent(counters: &MemoryCounters) -> Money {
-    // The port is async only for counters elsewhere.
-    futures_util::FutureExt::now_or_never(counters.spent(key(7))).unwrap().unwrap()
+    now(counters.spent(key(7))).unwrap()
 }
 
 #[test]
@@ -158,7 +161,7 @@ fn changed_unit_starts_a_new_count_and_changed_limit_does_not() {
     assert!(!passes(&counters, &ask(rate(1, Window::Minute), 2, NOW, 0)));
     assert!(passes(&counters, &ask(rate(2, Window::Minute), 3, NOW, 0)));
     assert!(passes(&counters, &ask(rate(1, Window::Hour), 4, NOW, 0)));
-    counters.reset_rate(key(7));
+    now(counters.reset_rate(key(7)));
     assert!(passes(&counters, &ask(rate(1, Window::Hour), 5, NOW, 0)));
 }
 
@@ -180,7 +183,7 @@ fn spend_counts_in_the_window_of_its_completion() {
     assert!(passes(&counters, &ask(rules, 7, later(45_001), 0)), "the old minute's cost stays there");
     counters.settle(settled(3, 10, later(45_002)));
     assert!(refused(8, later(45_003)));
-    counters.reset_window_budget(key(7));
+    now(counters.reset_window_budget(key(7)));
     assert!(!refused(9, later(45_004)));
     assert_eq!(spent(&counters), usd(30));
 }

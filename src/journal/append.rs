@@ -147,8 +147,8 @@ impl FileJournal {
     }
 
     /// What the former process left.
-    pub const fn recovery(&self) -> Recovery {
-        self.recovery
+    pub const fn recovery(&self) -> &Recovery {
+        &self.recovery
     }
 
     pub fn stats(&self) -> Stats {

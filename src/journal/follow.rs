@@ -123,7 +123,7 @@ impl Former {
             tokio::time::sleep(LOOK).await;
         }
         let journal = self.take().await;
-        let recovery = journal.recovery();
+        let recovery = journal.recovery().clone();
         // Bookings of what never ended; the drainer brings them to the store.
         self.tell(None, &settle).await;
         self.finish(journal, store).await;
@@ -136,7 +136,7 @@ impl Former {
     /// Its journal cannot be opened.
     pub async fn book(self, store: Arc<dyn EventStore>, within: Duration) -> Result<Option<Recovery>, OpenError> {
         let journal = FileJournal::open(self.settings.clone())?;
-        let recovery = journal.recovery();
+        let recovery = journal.recovery().clone();
         let finished = tokio::time::timeout(within, self.finish(journal, store)).await;
         Ok(finished.is_ok().then_some(recovery))
     }
@@ -239,7 +239,7 @@ impl Former {
         Ok(Some(length))
     }
 
-    fn directory(&self) -> &Path {
+    pub fn directory(&self) -> &Path {
         &self.settings.directory
     }
 }

@@ -51,7 +51,8 @@ impl FileJournal {
         Ok(Offer { _sign: file })
     }
 
-    fn directory(&self) -> &Path {
+    /// The one of its two that is this process's.
+    pub fn directory(&self) -> &Path {
         &self.shared.settings.directory
     }
 }

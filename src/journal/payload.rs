@@ -176,6 +176,14 @@ pub(super) fn read_head(payload: &[u8]) -> Result<Head, Unreadable> {
     Fields(payload).head().map(|(_, head)| head)
 }
 
+/// Whose event it is, as far as that can be read.
+pub(super) fn read_key(payload: &[u8]) -> Option<KeyId> {
+    let mut fields = Fields(payload);
+    fields.head().ok()?;
+    let has_key = fields.byte().ok()? & 1 != 0;
+    if has_key { fields.uuid().ok().map(KeyId::from_uuid) } else { None }
+}
+
 pub(super) fn read(payload: &[u8]) -> Result<Event, Unreadable> {
     let mut fields = Fields(payload);
     let (version, Head { id, created_at }) = fields.head()?;

@@ -10,14 +10,15 @@ use super::record::{Kind, encode};
 use super::reject::set_aside_unreadable;
 use super::segment::{FIRST, MAGIC, Reader, list, path_of};
 use super::state::{Cursor, Place, Segment, State};
-use crate::domain::{Event, EventId, UnixMillis};
+use crate::domain::{Event, EventId, KeyId, UnixMillis};
 use crate::ledger::{Loss, abandoned};
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
 
 /// What was found at start.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Recovery {
     /// Closed events that may not be in the store yet.
     pub closed: u64,
@@ -25,18 +26,21 @@ pub struct Recovery {
     pub aborted: u64,
     /// Bytes that were no record, torn ends included.
     pub damaged_bytes: u64,
+    /// Whose events were found, the ones that are in the store already included. In no useful order.
+    pub keys: Vec<KeyId>,
 }
 
 pub(super) struct Leftovers {
     recovery: Recovery,
     /// The last moment that any record knows: about when the former process ended.
     last_seen: UnixMillis,
+    keys: HashSet<KeyId>,
 }
 
 /// Reads every file once. Memory: the requests that were running.
 pub(super) fn read(directory: &Path) -> io::Result<(State, Leftovers)> {
     let mut state = State::default();
-    let mut left = Leftovers { recovery: Recovery::default(), last_seen: UnixMillis(i64::MIN) };
+    let mut left = Leftovers { recovery: Recovery::default(), last_seen: UnixMillis(i64::MIN), keys: HashSet::new() };
     for segment in list(directory)? {
         state.next_segment = segment + 1;
         read_segment(directory, segment, &mut state, &mut left)?;
@@ -44,6 +48,7 @@ pub(super) fn read(directory: &Path) -> io::Result<(State, Leftovers)> {
     let first = state.segments.keys().next().copied().unwrap_or(state.next_segment);
     state.drained = Cursor { segment: first, offset: FIRST };
     left.recovery.closed = state.pending;
+    left.recovery.keys = left.keys.iter().copied().collect();
     Ok((state, left))
 }
 
@@ -62,6 +67,7 @@ fn read_segment(directory: &Path, segment: u64, state: &mut State, left: &mut Le
     let mut reader = Reader::open(&path, FIRST, bytes)?;
     while let Some(found) = reader.next()? {
         let at = Cursor { segment, offset: found.offset };
+        left.keys.extend(payload::read_key(reader.payload(&found)));
         match (found.kind, payload::read_head(reader.payload(&found))) {
             (Kind::Open, Ok(head)) => {
                 left.last_seen = left.last_seen.max(head.created_at);
@@ -102,7 +108,7 @@ fn has_magic(path: &Path) -> io::Result<bool> {
 
 /// Ends what the former process did not.
 pub(super) fn book(shared: &Shared, left: &Leftovers) -> io::Result<Recovery> {
-    let mut recovery = left.recovery;
+    let mut recovery = left.recovery.clone();
     let mut running: Vec<(EventId, Place)> = {
         let state = shared.state.lock();
         state.opens.iter().map(|(id, place)| (*id, *place)).collect()

@@ -3,8 +3,10 @@
 //! The decision itself is pure (`decide`); who keeps the counts fills the port [`Counters`].
 
 pub mod decide;
+mod shared;
 
 pub use decide::{Counts, decide};
+pub use shared::{SharedLedger, Since, Standing};
 
 use crate::domain::{
     Account, BillingZone, BudgetMode, Event, EventId, Key, KeyId, Money, QuotaRule, RateLimit, SpendLimit, UnixMillis,
@@ -148,10 +150,10 @@ pub trait Counters: Send + Sync {
     async fn account(&self, key: KeyId) -> Result<Account, CountersUnavailable>;
     /// Adds to the balance what the store has added to it; requests may spend it from now on. Once per payment. A
     /// negative amount adds nothing.
-    fn credit(&self, key: KeyId, amount: Money);
+    async fn credit(&self, key: KeyId, amount: Money);
     /// Forgets the rate or window-budget count of a key whose rule was changed by an operator.
-    fn reset_rate(&self, key: KeyId);
-    fn reset_window_budget(&self, key: KeyId);
+    async fn reset_rate(&self, key: KeyId);
+    async fn reset_window_budget(&self, key: KeyId);
     /// Requests in flight that hold money, and their sum.
     fn holds(&self) -> (u64, Money);
 }

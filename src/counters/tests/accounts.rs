@@ -106,7 +106,7 @@ fn a_new_month_brings_a_new_quota_and_nothing_else() {
             counters.settle(Settlement { quota: rules(at).quota, ..settled(n, cost, at) });
         };
         let counters = MemoryCounters::new();
-        counters.credit(key(7), usd(3));
+        credit(&counters, key(7), usd(3));
         assert_eq!(refused(&counters, &ask(rules(last_second), 1, last_second, 12)), None);
         settle(&counters, 1, 12, last_second);
         let expect = Account { month: zone.month_start(last_second), month_fee: usd(10), balance: usd(1) };
@@ -191,9 +191,9 @@ fn a_payment_opens_the_door_and_a_released_ask_leaves_no_trace() {
     let wants = |n| ask(quota(0, BudgetMode::Strict), n, NOW, 4);
     assert_eq!(refused(&counters, &wants(1)), Some(true), "neither quota nor balance");
     for _ in 0..50 {
-        counters.credit(key(7), dollars("0.01"));
+        credit(&counters, key(7), dollars("0.01"));
     }
-    counters.credit(key(7), dollars("-0.01"));
+    credit(&counters, key(7), dollars("-0.01"));
     assert_eq!(account(&counters).balance, dollars("0.5"));
     let before = account(&counters);
     assert_eq!(refused(&counters, &wants(2)), None);
@@ -215,8 +215,8 @@ fn costs_without_a_quota_rule_and_costs_of_nothing_leave_the_account_alone() {
 #[test]
 fn an_account_outlives_sweeps_and_resets_and_ends_with_its_key() {
     let counters = seeded(THIS, usd(10), Money::ZERO);
-    counters.reset_rate(key(7));
-    counters.reset_window_budget(key(7));
+    now(counters.reset_rate(key(7)));
+    now(counters.reset_window_budget(key(7)));
     counters.sweep(later(40 * 86_400_000));
     assert_eq!(counters.footprint(), crate::counters::Footprint { active_keys: 0, totals: 0, accounts: 1 });
     assert_eq!(refused(&counters, &ask(quota(10, BudgetMode::Observe), 1, NOW, 0)), Some(true));
@@ -304,7 +304,7 @@ fn play(mode: BudgetMode, limit: i64, moves: &[Move]) -> Played {
             }
             Move::Settle { .. } => {}
             Move::Pay(amount) => {
-                counters.credit(key(7), usd(*amount));
+                credit(&counters, key(7), usd(*amount));
                 played.paid += amount;
             }
         }
@@ -338,4 +338,8 @@ proptest! {
         prop_assert!(-played.lowest_balance < played.dearest.max(1), "{played:?}");
         prop_assert_eq!(played.spent <= limit, played.lowest_balance == 0);
     }
+}
+
+fn credit(counters: &MemoryCounters, key: KeyId, amount: Money) {
+    now(counters.credit(key, amount));
 }
