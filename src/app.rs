@@ -1,20 +1,29 @@
 //! Builds everything once and joins ports to adapters; the only file that knows all concrete types.
 
+mod check;
+mod counting;
+mod engine;
+mod import;
+mod newcomers;
+mod ready;
 mod succession;
+mod waiting;
+
+pub use check::check;
+pub use import::{ImportWish, import};
 
 use crate::admin::{self, AdminState};
 use crate::auth::shared::SharedSecrets;
-use crate::cache::{CacheLimits, MemoryCache};
+use crate::cache::CacheLimits;
 use crate::clock::SystemClock;
 use crate::config::{Config, Durability, Unpriced, UnsupportedParams};
 use crate::counters::MemoryCounters;
 use crate::credentials::HostCredentials;
 use crate::domain::time::Clock;
-use crate::domain::{Key, Role, Setting, UnixMillis, Window};
+use crate::domain::{InstanceId, Key, KeyId, Role, Setting, UnixMillis, Window};
 use crate::gateway::{self, FetchRules, Gateway, GatewaySettings, KeyExpiry, Ports, RouteRules};
 use crate::journal::{DrainSettings, Drainer, FileJournal, Former, JournalSettings, Standing};
-use crate::ledger::Journal;
-use crate::limits::Counters;
+use crate::limits::Counters as _;
 use crate::metering::Pricing;
 use crate::metering::count::Encoding;
 use crate::providers;
@@ -22,18 +31,24 @@ use crate::routing::{Health, HealthRules};
 use crate::server::{self, Faces, Predecessor, ServerSettings};
 use crate::snapshot::Snapshot;
 use crate::store::loader::Loader;
+use crate::store::postgres;
 use crate::store::retention;
 use crate::store::seal::{MasterKey, Sealer};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{EventStore, KeyStore, SharedStore, Store, StoreError};
+use crate::store::{EventStore, KeyStore, Peers, Store, StoreError};
 use crate::telemetry::log::{self, LogSettings};
 use crate::telemetry::{LogLevel, Metrics, RequestLog};
 use anyhow::{Context, anyhow};
 use async_trait::async_trait;
+use counting::{Answers, Counting};
+use engine::Engine;
+use newcomers::Newcomers;
 use parking_lot::Mutex;
 use pingora_core::connectors::ConnectorOptions;
-use std::path::Path;
+use ready::Ready;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 use succession::{Before, Books, Last};
 use tokio::runtime::{Builder, Runtime};
@@ -51,8 +66,12 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
         Builder::new_multi_thread().worker_threads(2).thread_name("background").enable_all().build()?,
     ));
     let clock: Arc<dyn Clock> = Arc::new(clock_of(config));
-    let store: SharedStore = open_store(config)?;
     let (journal, former) = open_journal(config, upgrade)?;
+    let Some((engine, interruptible)) = Engine::open(config, runtime, journal.directory())? else {
+        tracing::info!("stopped before there was a store");
+        return Ok(());
+    };
+    let store = engine.store.clone();
     make_parent(&config.upgrade_sock()).context("proxy.upgrade_sock")?;
     let metrics = Arc::new(Metrics::new()?);
     let pricing = Arc::new(open_pricing(config)?);
@@ -66,16 +85,17 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
     if !runtime.block_on(drainer.caught_up(CATCH_UP)) {
         return Err(anyhow!("ledger.journal_dir: the store does not take the events that a former process left"));
     }
-    let former = runtime.block_on(book_if_ended(former, store.clone()))?;
+    let keys_left = recovery.keys.clone();
+    let (former, left) = runtime.block_on(book_if_ended(former, &engine))?;
     let first = admin::first_models(clock.now());
-    runtime.block_on(store.seed_models(&first)).context("store.path: the first models cannot be stored")?;
-    let counters = Arc::new(MemoryCounters::new());
+    runtime.block_on(store.seed_models(&first)).context("the store: the first models cannot be stored")?;
+    let memory = Arc::new(MemoryCounters::new());
     let loader = Arc::new(Loader::new(store.clone()));
-    runtime.block_on(loader.refresh()).context("store.path: the configuration cannot be read")?;
+    runtime.block_on(loader.refresh()).context("the store: the configuration cannot be read")?;
     // Also with a former process, which seeds again: what cannot work must fail before that one leaves.
-    runtime
-        .block_on(seed(&counters, &*store, &loader, clock.now()))
-        .context("store.path: the ledger cannot be read")?;
+    runtime.block_on(seed(&memory, &*store, &loader, clock.now())).context("the store: the ledger cannot be read")?;
+    let counting = runtime.block_on(count(config, &engine, memory))?;
+    counting.recovered(&keys_left, clock.now());
     let first_start = loader.current().keys() == 0;
     warn_of_boot_key(config, &loader.current());
     tracing::info!(keys = loader.current().keys(), prices = pricing.generated_at(), "loaded");
@@ -88,28 +108,44 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
     let keys: Arc<dyn KeyStore> = store.clone();
     runtime.spawn(gateway::expire_keys(expired, keys, loader.clone(), clock.clone()));
     let host = Arc::new(HostCredentials::new(config.host.clone(), clock.clone()));
-    let wanted = Wanted { loader: loader.clone(), host: host.clone() };
+    let wanted = Wanted {
+        loader: loader.clone(),
+        host: host.clone(),
+        peers: engine.peers(),
+        counting: counting.clone(),
+        shown: Arc::default(),
+    };
+    let newcomers = Newcomers::new(store.clone(), counting.memory.clone(), clock.clone(), loader.current());
     runtime.block_on(wanted.look());
-    runtime.spawn(poll(loader.clone(), wanted.clone(), config.store.refresh_interval, metrics.clone()));
+    runtime.spawn(poll(loader.clone(), (wanted.clone(), newcomers), config.store.refresh_interval, metrics.clone()));
     let limits = CacheLimits { memory: config.routes.cache_memory.bytes(), entry: config.routes.cache_entry.bytes() };
-    let answers = Arc::new(MemoryCache::new(limits));
-    runtime.spawn(sweep(counters.clone(), answers.clone(), clock.clone()));
+    let answers = match config.counters.redis() {
+        Ok(Some(settings)) if !counting.is_alone() => runtime.block_on(async { Answers::shared(settings, limits) }),
+        _ => Answers::here(limits),
+    };
+    runtime.spawn(sweep(counting.clone(), answers.clone(), clock.clone()));
     if config.events.retention > 0 {
         let events: Arc<dyn EventStore> = store.clone();
         runtime.spawn(retention::keep_for(config.events.retention, events, clock.clone()));
     }
 
-    let readiness = Arc::new(Ready { store: store.clone(), journal: journal.clone() });
+    let readiness = Arc::new(Ready {
+        store: store.clone(),
+        journal: journal.clone(),
+        counting: counting.clone(),
+        peers: engine.peers(),
+    });
+    runtime.spawn(ready::watch(readiness.clone(), metrics.clone()));
     let request_log = open_request_log(config)?;
     let ports = Ports {
         snapshot: loader.cell(),
-        counters: counters.clone(),
+        counters: counting.port(),
         journal: journal.clone(),
         pricing: pricing.clone(),
         clock: clock.clone(),
         metrics: metrics.clone(),
         expiry,
-        cache: answers.clone(),
+        cache: answers.port(),
         objects: store.clone(),
         ambient: host,
         readiness: readiness.clone(),
@@ -123,23 +159,26 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
     let (dropped_lines, requests) = (log_guard.dropped_lines(), request_log.clone());
     let dropped_lines = move || dropped_lines() + requests.as_ref().map_or(0, |log| log.dropped_lines());
     let scrape: Arc<dyn Fn() -> String + Send + Sync> =
-        Arc::new(scrape(metrics, journal.clone(), counters.clone(), loader.clone(), routes, Box::new(dropped_lines)));
+        Arc::new(scrape(metrics, journal.clone(), counting.clone(), loader.clone(), routes, Box::new(dropped_lines)));
     let picture = loader.cell();
     let books = Books {
-        store: store.clone(),
+        engine: engine.clone(),
         loader,
-        counters: counters.clone(),
+        counting: counting.clone(),
         clock: clock.clone(),
         budget_mode: config.limits.budget_mode,
         zone: config.limits.billing_timezone.clone(),
         longest_hold: config.proxy.max_request_timeout + Duration::from_secs(60),
     };
+    if let Some(left) = left {
+        runtime.block_on(books.is_booked(&left.directory, left.instance, &left.keys));
+    }
     let before = former.map(|former| Before { former: Mutex::new(Some(former)), books, runtime });
     let state = AdminState {
         store,
         snapshot: picture,
         refresh: Arc::new(RefreshNow(wanted)),
-        counters: counters.clone(),
+        counters: counting.port(),
         clock,
         zone: config.limits.billing_timezone.clone(),
         schemas: AdminState::built_in_schemas,
@@ -158,15 +197,17 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
         next_steps(config);
     }
     let last = Last {
+        engine,
         drainer: Mutex::new(Some(drainer)),
         journal,
-        counters,
+        counting,
         request_log,
         log: Mutex::new(Some(log_guard)),
         told: Mutex::default(),
     };
     let faces = Faces { gateway: proxy, admin: router, management, open_metrics };
     let before = before.as_ref().map(|before| before as &dyn Predecessor);
+    interruptible.no_more();
     Ok(server::run(&server_settings, conf, faces, Arc::new(last), before)?)
 }
 
@@ -189,48 +230,18 @@ fn warn_of_boot_key(config: &Config, picture: &Snapshot) {
 
 /// Brings the store's schema up to date; returns its version.
 pub fn migrate(config: &Config) -> anyhow::Result<i64> {
-    let store = open_store(config)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
+    if let Some(settings) = config.store.postgres().context("store.url")? {
+        return Ok(runtime.block_on(postgres::migrate(settings))?);
+    }
+    make_parent(&config.store.path).context("store.path")?;
+    let store = SqliteStore::open(&config.store.path, open_sealer(config)?).context("store.path")?;
     Ok(runtime.block_on(store.schema_version())?)
-}
-
-/// Each thing the gateway depends on, and whether it answers: what is there, or what is wrong.
-pub fn check(config: &Config) -> Vec<(String, Result<String, String>)> {
-    let told = |result: anyhow::Result<String>| result.map_err(|e| format!("{e:#}"));
-    vec![
-        ("prices".to_owned(), told(open_pricing(config).map(|p| format!("table of {}", p.generated_at())))),
-        ("store".to_owned(), told(check_store(config))),
-        ("journal".to_owned(), told(check_journal(config))),
-    ]
-}
-
-/// Looks without making anything: a check must not create files.
-fn check_store(config: &Config) -> anyhow::Result<String> {
-    if !config.store.path.exists() {
-        return Ok(format!("{} will be made at the first start", config.store.path.display()));
-    }
-    Ok(format!("schema version {}", migrate(config)?))
-}
-
-fn check_journal(config: &Config) -> anyhow::Result<String> {
-    let directory = &config.ledger.journal_dir;
-    if !directory.exists() {
-        return Ok(format!("{} will be made at the first start", directory.display()));
-    }
-    let files = std::fs::read_dir(directory).context("ledger.journal_dir")?.count();
-    Ok(format!("{files} files"))
 }
 
 fn clock_of(config: &Config) -> SystemClock {
     let hooks = config.debug.test_hooks;
     SystemClock::with_offset(if hooks { config.debug.test_clock_offset } else { 0 })
-}
-
-fn open_store(config: &Config) -> anyhow::Result<SharedStore> {
-    let sealer = open_sealer(config)?;
-    make_parent(&config.store.path).context("store.path")?;
-    let store = SqliteStore::open(&config.store.path, sealer).context("store.path")?;
-    Ok(Arc::new(store))
 }
 
 fn open_sealer(config: &Config) -> anyhow::Result<Sealer> {
@@ -267,14 +278,34 @@ fn open_journal(config: &Config, upgrade: bool) -> anyhow::Result<(Arc<FileJourn
     Ok((Arc::new(journal), former))
 }
 
+/// What a process left that has ended, and that is in the store now.
+struct Left {
+    directory: PathBuf,
+    instance: InstanceId,
+    keys: Vec<KeyId>,
+}
+
+/// With all gateways over one Redis, where there is one.
+async fn count(config: &Config, engine: &Engine, memory: Arc<MemoryCounters>) -> anyhow::Result<Counting> {
+    let redis = config.counters.redis().map_err(|error| anyhow!("counters.url: {error}"))?;
+    let Some((ledger, instance)) = engine.shared_ledger() else { return Ok(Counting::alone(memory)) };
+    let Some(settings) = redis else {
+        tracing::warn!("each gateway counts limits by itself: set counters.url to share the counts");
+        return Ok(Counting::alone(memory));
+    };
+    Counting::together(memory, settings, config.counters.on_outage, ledger, instance).await
+}
+
 /// Books what a process left that has ended; one that still runs comes back.
-async fn book_if_ended(former: Option<Former>, store: SharedStore) -> anyhow::Result<Option<Former>> {
-    let Some(former) = former else { return Ok(None) };
+async fn book_if_ended(former: Option<Former>, engine: &Engine) -> anyhow::Result<(Option<Former>, Option<Left>)> {
+    let Some(former) = former else { return Ok((None, None)) };
     if former.standing().context("ledger.journal_dir")? != Standing::Ended {
-        return Ok(Some(former));
+        return Ok((Some(former), None));
     }
-    match former.book(store, CATCH_UP).await.context("ledger.journal_dir")? {
-        Some(_) => Ok(None),
+    let directory = former.directory().to_owned();
+    let (events, instance) = engine.events_of(&directory).await.context("the store: a former process is not known")?;
+    match former.book(events, CATCH_UP).await.context("ledger.journal_dir")? {
+        Some(recovery) => Ok((None, Some(Left { directory, instance, keys: recovery.keys }))),
         None => Err(anyhow!("ledger.journal_dir: the store does not take the events that a former process left")),
     }
 }
@@ -326,24 +357,34 @@ async fn seed(
 }
 
 /// Looks for configuration that somebody else changed.
-async fn poll(loader: Arc<Loader>, wanted: Wanted, every: Duration, metrics: Arc<Metrics>) {
+async fn poll(
+    loader: Arc<Loader>,
+    (wanted, mut newcomers): (Wanted, Newcomers),
+    every: Duration,
+    metrics: Arc<Metrics>,
+) {
     let mut ticks = tokio::time::interval(every.max(Duration::from_millis(50)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = wanted.woken() => {}
+        }
         if let Err(error) = loader.refresh().await {
             metrics.store_failed();
             tracing::warn!(%error, "the configuration could not be refreshed; requests use the last one");
         }
+        newcomers.look(loader.current()).await;
         wanted.look().await;
+        wanted.show().await;
     }
 }
 
-async fn sweep(counters: Arc<MemoryCounters>, answers: Arc<MemoryCache>, clock: Arc<dyn Clock>) {
+async fn sweep(counting: Counting, answers: Answers, clock: Arc<dyn Clock>) {
     let mut ticks = tokio::time::interval(SWEEP);
     loop {
         ticks.tick().await;
-        counters.sweep(clock.now());
+        counting.sweep(clock.now());
         answers.sweep(clock.now());
     }
 }
@@ -352,15 +393,15 @@ async fn sweep(counters: Arc<MemoryCounters>, answers: Arc<MemoryCache>, clock: 
 fn scrape(
     metrics: Arc<Metrics>,
     journal: Arc<FileJournal>,
-    counters: Arc<MemoryCounters>,
+    counting: Counting,
     loader: Arc<Loader>,
-    (health, answers): (Arc<Health>, Arc<MemoryCache>),
+    (health, answers): (Arc<Health>, Answers),
     dropped_lines: Box<dyn Fn() -> u64 + Send + Sync>,
 ) -> impl Fn() -> String + Send + Sync {
     move || {
         let stats = journal.stats();
         metrics.observe_journal(stats.pending, stats.bytes, stats.dropped_notes);
-        let (holds, held) = counters.holds();
+        let (holds, held) = counting.memory.holds();
         metrics.observe_holds(holds, held);
         metrics.observe_snapshot(loader.current().keys() as u64, loader.age());
         metrics.observe_routes(health.set_aside(Instant::now()), answers.bytes());
@@ -444,7 +485,7 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
     }
 }
 
-/// A change is visible to requests before it is answered.
+/// A change is visible to requests before it is answered, at every gateway.
 struct RefreshNow(Wanted);
 
 /// The host's credentials are fetched as soon as a setting has none of its own, and never before.
@@ -452,9 +493,33 @@ struct RefreshNow(Wanted);
 struct Wanted {
     loader: Arc<Loader>,
     host: Arc<HostCredentials>,
+    peers: Option<Arc<dyn Peers>>,
+    counting: Counting,
+    /// Position that others were told last.
+    shown: Arc<AtomicI64>,
 }
 
 impl Wanted {
+    /// Another gateway may have changed something.
+    async fn woken(&self) {
+        match &self.peers {
+            Some(peers) => peers.changed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Other gateways know what this one shows; the position.
+    async fn show(&self) -> i64 {
+        let position = self.loader.current().position();
+        if let Some(peers) = &self.peers {
+            if self.shown.swap(position, Ordering::Relaxed) != position {
+                self.counting.catch_up().await;
+            }
+            peers.shows(position).await;
+        }
+        position
+    }
+
     async fn look(&self) {
         let snapshot = self.loader.current();
         let ambient = |setting: &Arc<Setting>| {
@@ -476,47 +541,9 @@ impl admin::Refresh for RefreshNow {
             tracing::warn!(%error, "a change is stored but not yet visible to requests");
         }
         self.0.look().await;
-    }
-}
-
-/// Whether store and journal work.
-struct Ready {
-    store: SharedStore,
-    journal: Arc<FileJournal>,
-}
-
-impl Ready {
-    async fn dependencies(&self) -> Vec<admin::Dependency> {
-        let store = tokio::time::timeout(Duration::from_secs(2), self.store.ping()).await;
-        let store_ok = matches!(store, Ok(Ok(())));
-        let journal_ok = self.journal.writable();
-        let told = |ok: bool, bad: &str| if ok { "ok".to_owned() } else { bad.to_owned() };
-        vec![
-            admin::Dependency { name: "store".into(), ok: store_ok, detail: told(store_ok, "does not answer") },
-            admin::Dependency {
-                name: "journal".into(),
-                ok: journal_ok,
-                detail: told(journal_ok, "full or not writable"),
-            },
-            admin::Dependency { name: "counters".into(), ok: true, detail: "in memory".into() },
-        ]
-    }
-}
-
-#[async_trait]
-impl admin::Readiness for Ready {
-    async fn report(&self) -> Vec<admin::Dependency> {
-        self.dependencies().await
-    }
-}
-
-#[async_trait]
-impl gateway::Readiness for Ready {
-    async fn report(&self) -> (bool, String) {
-        let all = self.dependencies().await;
-        let members = all.iter().map(|d| (d.name.clone(), serde_json::json!({"ok": d.ok, "detail": d.detail})));
-        let ready = all.iter().all(|d| d.ok);
-        let body = serde_json::json!({"ready": ready, "dependencies": serde_json::Map::from_iter(members)});
-        (ready, body.to_string())
+        let position = self.0.show().await;
+        if let Some(peers) = &self.0.peers {
+            peers.await_shown(position).await;
+        }
     }
 }

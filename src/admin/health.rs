@@ -1,15 +1,15 @@
 //! Is the process alive, is it ready, what does it measure. Only the metrics need the secret.
 
-use super::AdminState;
 use super::http::Problem;
+use super::{AdminState, Dependency};
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -26,7 +26,10 @@ pub(super) fn metrics() -> OpenApiRouter<AdminState> {
 
 #[derive(Serialize, ToSchema)]
 struct ReadyAnswer {
+    /// Every dependency is as it should be.
     ready: bool,
+    /// Requests are served, if need be without a dependency.
+    serving: bool,
     dependencies: Vec<DependencyState>,
 }
 
@@ -49,24 +52,28 @@ async fn alive() -> StatusCode {
     StatusCode::OK
 }
 
-/// Whether requests can be served, and how each dependency is doing.
-#[utoipa::path(
-    get, path = "/readyz", tag = "health", security(()),
-    responses((status = 200, body = ReadyAnswer), (status = 503, body = ReadyAnswer, description = "Not ready"))
-)]
-async fn ready(State(state): State<AdminState>) -> Response {
-    let Ok(report) = tokio::time::timeout(READY_WAIT, state.readiness.report()).await else {
-        let silent = DependencyState { name: "readiness".into(), ok: false, detail: "no answer in time".into() };
-        return readiness(vec![silent]);
-    };
-    let shown = report.into_iter().map(|d| DependencyState { name: d.name, ok: d.ok, detail: d.detail });
-    readiness(shown.collect())
+#[derive(Deserialize, IntoParams)]
+struct ReadyQuery {
+    /// `ok`: 200 as long as requests are served, although a dependency is away. For load balancers: taking every gateway
+    /// out because of what all of them share would help nobody.
+    #[serde(default)]
+    degraded: String,
 }
 
-fn readiness(dependencies: Vec<DependencyState>) -> Response {
-    let ready = dependencies.iter().all(|d| d.ok);
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(ReadyAnswer { ready, dependencies })).into_response()
+/// Whether all is as it should be, and how each dependency is doing.
+#[utoipa::path(
+    get, path = "/readyz", tag = "health", security(()), params(ReadyQuery),
+    responses((status = 200, body = ReadyAnswer), (status = 503, body = ReadyAnswer, description = "Not ready"))
+)]
+async fn ready(State(state): State<AdminState>, Query(query): Query<ReadyQuery>) -> Response {
+    let report = tokio::time::timeout(READY_WAIT, state.readiness.report()).await.unwrap_or_else(|_| {
+        vec![Dependency { name: "readiness".into(), ok: false, vital: true, detail: "no answer in time".into() }]
+    });
+    let (ready, serving) = (report.iter().all(|d| d.ok), Dependency::serving(&report));
+    let good = ready || (serving && query.degraded == "ok");
+    let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let shown = report.into_iter().map(|d| DependencyState { name: d.name, ok: d.ok, detail: d.detail });
+    (status, Json(ReadyAnswer { ready, serving, dependencies: shown.collect() })).into_response()
 }
 
 /// All metrics in Prometheus' text format. The secret may also come as a bearer token.

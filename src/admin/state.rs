@@ -31,8 +31,17 @@ pub trait Refresh: Send + Sync {
 pub struct Dependency {
     pub name: String,
     pub ok: bool,
+    /// Without it no request is served; without any other, requests go on from what is known.
+    pub vital: bool,
     /// Shown to anybody who asks: no address, path or secret.
     pub detail: String,
+}
+
+impl Dependency {
+    /// Whether requests are served with the dependencies in this state.
+    pub fn serving(all: &[Self]) -> bool {
+        all.iter().all(|dependency| dependency.ok || !dependency.vital)
+    }
 }
 
 /// Asks every dependency how it is doing.

@@ -3,22 +3,26 @@
 //! Counts change hands in an order that counts everything once. The former process admits nothing more; everything it
 //! has closed is put in the store; the counters are seeded from the store; what still runs there is adopted, holds and
 //! all; and from then on its journal, which nobody drains meanwhile, tells each end as it happens.
+//!
+//! Counts that all gateways share stay where they are: each process tells its own ends.
 
+use super::counting::Counting;
+use super::engine::Engine;
 use super::{CATCH_UP, seed};
-use crate::counters::MemoryCounters;
 use crate::domain::time::Clock;
-use crate::domain::{BillingZone, BudgetMode, Event, EventId, Money, UnixMillis};
+use crate::domain::{BillingZone, BudgetMode, Event, EventId, InstanceId, KeyId, Money, UnixMillis};
 use crate::journal::{Drainer, Estate, FileJournal, Former, LOOK, Offer, Standing};
 use crate::limits::{Ask, Counters, Held, Rules, Settlement};
 use crate::server::{BeforeExit, Departure, Predecessor};
+use crate::store::EventStore;
 use crate::store::loader::Loader;
-use crate::store::{EventStore, SharedStore};
 use crate::telemetry::RequestLog;
 use crate::telemetry::log::LogGuard;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
@@ -34,9 +38,9 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// What counts, and where the counts come from.
 #[derive(Clone)]
 pub(super) struct Books {
-    pub(super) store: SharedStore,
+    pub(super) engine: Engine,
     pub(super) loader: Arc<Loader>,
-    pub(super) counters: Arc<MemoryCounters>,
+    pub(super) counting: Counting,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) budget_mode: BudgetMode,
     pub(super) zone: BillingZone,
@@ -45,15 +49,25 @@ pub(super) struct Books {
 }
 
 impl Books {
-    async fn inherit(&self, former: &mut Former) -> io::Result<()> {
-        let estate = former.estate(&*self.store).await?;
+    async fn inherit(&self, former: &mut Former) -> io::Result<(Arc<dyn EventStore>, InstanceId)> {
+        let (events, instance) = self.engine.events_of(former.directory()).await.map_err(io::Error::other)?;
+        let estate = former.estate(&*events).await?;
         self.loader.refresh().await.map_err(io::Error::other)?;
         let now = self.clock.now();
-        seed(&self.counters, &*self.store, &self.loader, now).await.map_err(io::Error::other)?;
-        estate.uncounted.iter().for_each(|event| self.settle(event));
-        self.adopt(&estate, now);
+        seed(&self.counting.memory, &*self.engine.store, &self.loader, now).await.map_err(io::Error::other)?;
+        if self.counting.is_alone() {
+            estate.uncounted.iter().for_each(|event| self.settle(event));
+            self.adopt(&estate, now);
+        }
         tracing::info!(requests = estate.running.len(), "took over the counts of the former process");
-        Ok(())
+        Ok((events, instance))
+    }
+
+    /// Everything of the journal in `directory` is in the ledger, events of these keys among it, and its process has
+    /// ended: nothing of it is held any more, and its number is free.
+    pub(super) async fn is_booked(&self, directory: &Path, instance: InstanceId, keys: &[KeyId]) {
+        self.counting.bury(instance, keys).await;
+        self.engine.is_booked(directory).await;
     }
 
     /// Requests that run in the former process count here as if they had been admitted here.
@@ -75,13 +89,13 @@ impl Books {
                 // Nobody says how much: nothing that has a budget gets past it.
                 None => (Money::MAX, now.plus(self.longest_hold)),
             };
-            self.counters.adopt(&Ask { key: key.id, rules, event: event.id, now, hold, hold_expires });
+            self.counting.memory.adopt(&Ask { key: key.id, rules, event: event.id, now, hold, hold_expires });
         }
     }
 
     fn settle(&self, event: &Event) {
-        if let Some(settlement) = Settlement::of(event) {
-            self.counters.settle(settlement);
+        if let Some(settlement) = Settlement::of(event).filter(|_| self.counting.is_alone()) {
+            self.counting.memory.settle(settlement);
         }
     }
 }
@@ -134,17 +148,19 @@ impl Predecessor for Before {
         self.wait("for the former process to stop admitting requests", gone)?;
         let Some(mut former) = self.former.lock().take() else { return Ok(()) };
         let begun = Instant::now();
-        while let Err(error) = self.runtime.block_on(self.books.inherit(&mut former)) {
-            if begun.elapsed() >= CATCH_UP {
-                return Err(error);
+        let (events, instance) = loop {
+            match self.runtime.block_on(self.books.inherit(&mut former)) {
+                Ok(theirs) => break theirs,
+                Err(error) if begun.elapsed() >= CATCH_UP => return Err(error),
+                Err(error) => tracing::error!(%error, "the counts of the former process cannot be taken over yet"),
             }
-            tracing::error!(%error, "the counts of the former process cannot be taken over yet");
             std::thread::sleep(AGAIN);
-        }
+        };
         let books = self.books.clone();
         self.runtime.spawn(async move {
-            let store: Arc<dyn EventStore> = books.store.clone();
-            let left = former.follow(store, |event| books.settle(event)).await;
+            let directory = former.directory().to_owned();
+            let left = former.follow(events, |event| books.settle(event)).await;
+            books.is_booked(&directory, instance, &left.keys).await;
             tracing::info!(aborted = left.aborted, "everything that the former process left is booked");
         });
         Ok(())
@@ -153,9 +169,10 @@ impl Predecessor for Before {
 
 /// What is left to do when this process ends, or leaves to another.
 pub(super) struct Last {
+    pub(super) engine: Engine,
     pub(super) drainer: Mutex<Option<Drainer>>,
     pub(super) journal: Arc<FileJournal>,
-    pub(super) counters: Arc<MemoryCounters>,
+    pub(super) counting: Counting,
     pub(super) request_log: Option<Arc<RequestLog>>,
     pub(super) log: Mutex<Option<LogGuard>>,
     /// What the heir was told, true as long as it is here.
@@ -163,20 +180,26 @@ pub(super) struct Last {
 }
 
 impl Last {
-    async fn stop_draining(&self, within: Duration) {
+    /// Whether all is in the store, and brought there by this process.
+    async fn stop_draining(&self, within: Duration) -> bool {
         let drainer = self.drainer.lock().take();
-        if let Some(drainer) = drainer
-            && !drainer.stop(within).await
-        {
+        let Some(drainer) = drainer else { return false };
+        let drained = drainer.stop(within).await;
+        if !drained {
             tracing::warn!("the last events stay in the journal until the next process books them");
         }
+        let left = self.journal.stats();
+        drained && left.pending + left.running + left.unwritten + left.unbooked == 0
     }
 }
 
 #[async_trait]
 impl BeforeExit for Last {
     async fn flush(&self) {
-        self.stop_draining(FLUSH).await;
+        let drained = self.stop_draining(FLUSH).await;
+        // While the number is still this process's.
+        self.counting.flush().await;
+        self.engine.leave(drained).await;
     }
 
     fn close_log(&self) {
@@ -212,7 +235,7 @@ impl Departure for Last {
 
     fn leave(&self) {
         self.journal.stop_opening();
-        match self.journal.leave(&self.counters.held()) {
+        match self.journal.leave(&self.counting.memory.held()) {
             Ok(told) => self.told.lock().push(told),
             Err(error) => tracing::error!(%error, "the heir cannot be told: it waits until this process has ended"),
         }

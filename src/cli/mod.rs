@@ -59,11 +59,8 @@ enum Command {
     },
     /// Bring the store's schema up to date
     Migrate,
-    /// Take over the data of another product (not available yet)
-    Import {
-        #[arg(value_name = "SOURCE", num_args = 0..)]
-        source: Vec<String>,
-    },
+    /// Take over the data of another product
+    Import(import::ImportArguments),
 }
 
 /// What a command has to do with the world.
@@ -121,16 +118,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, surroundings: &mut Sur
         }
     };
     let command = arguments.command.unwrap_or(Command::Serve { upgrade: false });
-    match command {
-        Command::Import { .. } => return import::run(surroundings),
-        Command::Check { example: true } => return check::print_example(surroundings),
-        Command::Serve { .. } | Command::Check { .. } | Command::Migrate => {}
+    if let Command::Check { example: true } = command {
+        return check::print_example(surroundings);
     }
     let Some(loaded) = load(arguments.config, surroundings) else { return Exit::Misused };
     match command {
         Command::Serve { upgrade } => serve::run(&loaded, upgrade, surroundings),
         Command::Migrate => migrate::run(&loaded.config, surroundings),
-        Command::Check { .. } | Command::Import { .. } => check::run(&loaded, surroundings),
+        Command::Import(arguments) => import::run(&loaded.config, &arguments, surroundings),
+        Command::Check { .. } => check::run(&loaded, surroundings),
     }
 }
 

@@ -40,10 +40,18 @@ fn bad_usage_is_2_and_goes_to_standard_error() {
 }
 
 #[test]
-fn import_says_that_it_is_not_there() {
-    for arguments in [&["import"][..], &["import", "bricksllm", "postgres://localhost/b"]] {
-        let (exit, _, err) = run_with(arguments, &[], None);
-        assert_eq!((exit, err.as_str()), (Exit::Misused, "tollgate: import is not available yet\n"));
+fn import_is_asked_for_a_product_and_its_address() {
+    let url = "postgres://localhost/b";
+    for arguments in [
+        &["import"][..],
+        &["import", "bricksllm"],
+        &["import", "other", url],
+        &["import", "brconnector", url, "--history-since", "yesterday"],
+        &["import", "brconnector", url, "--history-since", "2026-02-31"],
+    ] {
+        let (exit, out, err) = run_with(arguments, &[], None);
+        assert_eq!((exit, out.as_str()), (Exit::Misused, ""), "{arguments:?}");
+        assert!(err.starts_with("error:"), "{err}");
     }
 }
 
@@ -110,4 +118,49 @@ fn failures_are_one_line() {
     let error = anyhow::anyhow!("line one\n  line two").context("the store cannot be opened");
     assert_eq!(failed(&error, &mut surroundings), Exit::Failed);
     assert_eq!(String::from_utf8(err).unwrap(), "tollgate: the store cannot be opened: line one line two\n");
+}
+
+#[test]
+fn check_and_migrate_work_on_a_shared_database() {
+    let database = crate::servers::database();
+    let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let environment = [("TOLLGATE_STORE_URL", database.url()), ("TOLLGATE_MASTER_KEY", key)];
+    let store = |out: &str| out.lines().find(|line| line.starts_with("# store: ")).map(str::to_owned);
+    for _ in 0..2 {
+        let (exit, out, err) = run_with(&["check"], &environment, None);
+        let told = store(&out).unwrap_or_else(|| panic!("{out}{err}"));
+        assert_eq!(exit, Exit::Good, "{err}");
+        assert!(told.contains("no schema yet") && told.contains("without TLS, takes writes"), "{told}");
+        assert!(!out.contains("test-password") && !err.contains("test-password"));
+    }
+    let (exit, out, err) = run_with(&["migrate"], &environment, None);
+    assert_eq!(exit, Exit::Good, "{err}");
+    assert!(out.starts_with("the schema is at version "), "{out}");
+    let (_, out, _) = run_with(&["check"], &environment, None);
+    assert!(store(&out).is_some_and(|told| told.contains(", schema version ")), "{out}");
+    let away = [("TOLLGATE_STORE_URL", "postgres://u:hunter2@127.0.0.1:1/d"), ("TOLLGATE_MASTER_KEY", key)];
+    for command in ["check", "migrate"] {
+        let (exit, out, err) = run_with(&[command], &away, None);
+        assert_eq!(exit, Exit::Failed);
+        assert!(err.contains("127.0.0.1:1") && !err.contains("hunter2") && !out.contains("hunter2"), "{err}");
+    }
+}
+
+#[test]
+fn check_tells_how_redis_is() {
+    let (database, redis) = (crate::servers::database(), crate::servers::Redis::start());
+    let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let url = redis.url();
+    let with = |url| {
+        let environment =
+            [("TOLLGATE_STORE_URL", database.url()), ("TOLLGATE_MASTER_KEY", key), ("TOLLGATE_COUNTERS_URL", url)];
+        run_with(&["check"], &environment, None)
+    };
+    let (exit, out, err) = with(&url);
+    assert_eq!(exit, Exit::Good, "{err}");
+    let told = out.lines().find(|line| line.starts_with("# counters: ")).unwrap();
+    assert!(told.contains("Redis ") && told.contains("single server") && told.contains("answers in"), "{told}");
+    let (exit, out, err) = with("redis://:hunter2@127.0.0.1:1");
+    assert_eq!(exit, Exit::Failed);
+    assert!(err.contains("counters: ") && !err.contains("hunter2") && !out.contains("hunter2"), "{err}");
 }

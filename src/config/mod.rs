@@ -4,6 +4,8 @@
 //! from that. A start shows every mistake at once. Only this folder reads the environment, and it never changes it.
 
 mod base_url;
+mod counters;
+mod database;
 mod declare;
 mod environment;
 mod example;
@@ -21,8 +23,8 @@ pub use environment::Environment;
 pub use example::example;
 pub use mistake::{Mistake, Mistakes};
 pub use sections::{
-    Admin, Debug, Events, Ledger, Limits, Management, Pricing, Provider, Proxy, Routes, Security, Single, Store,
-    Telemetry, Unified,
+    Admin, Counters, Debug, Events, Ledger, Limits, Management, Pricing, Provider, Proxy, Routes, Security, Single,
+    Store, Telemetry, Unified,
 };
 pub use value::{ByteSize, Durability, Region, Unpriced, UnsupportedParams};
 
@@ -45,6 +47,7 @@ pub struct Config {
     pub routes: Routes,
     pub management: Management,
     pub store: Store,
+    pub counters: Counters,
     pub security: Security,
     pub limits: Limits,
     pub ledger: Ledger,
@@ -116,7 +119,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
     let mut warnings = Vec::new();
     let environments = [("", &sources.environment), (" in .env", &dotenv)];
     for (place, environment) in environments {
-        originals::check(environment, place, &mut mistakes, &mut warnings);
+        originals::check(environment, place, &mut warnings);
         environment::refuse_unknown(environment, place, &mut mistakes);
     }
     let mut reader = Reader::new(&file, &name, environments, mistakes);

@@ -1,43 +1,6 @@
-//! Variables of the products that Tollgate replaces and that it cannot honour. Those that name a store are refused:
-//! running without the store somebody asked for would lose their data. The rest is answered with advice.
+//! Variables of the products that Tollgate replaces and that mean nothing here: each is answered with advice.
 
 use super::environment::Environment;
-use super::mistake::Mistakes;
-
-const STORES: &[(&str, &[&str])] = &[
-    (
-        "Postgres",
-        &[
-            "POSTGRESQL_HOSTS",
-            "POSTGRESQL_DB_NAME",
-            "POSTGRESQL_USERNAME",
-            "POSTGRESQL_PASSWORD",
-            "POSTGRESQL_SSL_MODE",
-            "POSTGRESQL_PORT",
-            "POSTGRESQL_READ_TIME_OUT",
-            "POSTGRESQL_WRITE_TIME_OUT",
-            "PGSQL_HOST",
-            "PGSQL_PORT",
-            "PGSQL_DATABASE",
-            "PGSQL_USER",
-            "PGSQL_PASSWORD",
-            "PGSQL_MAX",
-            "PGSQL_DEBUG_MODE",
-        ],
-    ),
-    (
-        "Redis",
-        &[
-            "REDIS_HOSTS",
-            "REDIS_USERNAME",
-            "REDIS_PASSWORD",
-            "REDIS_PORT",
-            "REDIS_READ_TIME_OUT",
-            "REDIS_WRITE_TIME_OUT",
-            "REDIS_DB_START_INDEX",
-        ],
-    ),
-];
 
 const NO_STATSD: &str = "statsd is not available, scrape /metrics of the admin listener";
 const SEALED_HERE: &str = "credentials are sealed with security.master_key instead";
@@ -51,6 +14,8 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("TELEMETRY_PROVIDER", NO_STATSD),
     ("PROMETHEUS_ENABLED", "metrics are always on, /metrics of the admin listener"),
     ("PROMETHEUS_PORT", "set TOLLGATE_TELEMETRY_METRICS_LISTEN, e.g. to 0.0.0.0:2112"),
+    ("REDIS_WRITE_TIME_OUT", "counters.timeout, or REDIS_READ_TIME_OUT, is that of every call"),
+    ("PGSQL_DEBUG_MODE", "statements are never printed: they hold what must not be seen"),
     ("CONFIG_FILE_NAME", "name a TOML file with --config"),
     ("NUMBER_OF_EVENT_MESSAGE_CONSUMERS", "events are written by the journal"),
     ("CUSTOM_POLICY_DETECTION_TIMEOUT", "policies are not available"),
@@ -69,19 +34,8 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
 ];
 
 /// `place` follows a variable's name in messages.
-pub(super) fn check(environment: &Environment, place: &str, mistakes: &mut Mistakes, warnings: &mut Vec<String>) {
+pub(super) fn check(environment: &Environment, place: &str, warnings: &mut Vec<String>) {
     let is_set = |name: &str| environment.get(name).is_some() || environment.is_unreadable(name);
-    for (engine, names) in STORES {
-        let set: Vec<_> = names.iter().copied().filter(|name| is_set(name)).collect();
-        if !set.is_empty() {
-            let it = if set.len() == 1 { "it" } else { "them" };
-            mistakes.add(
-                &format!("{}{place}", set.join(", ")),
-                format!("{engine} is not available in this build, unset {it}"),
-                None,
-            );
-        }
-    }
     for (name, advice) in WITHOUT_EFFECT {
         if is_set(name) {
             warnings.push(format!("{name}{place} has no effect: {advice}"));

@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
                     self.mistakes.add(name, "the value is not UTF-8".to_owned(), origin);
                     self.unread.insert(name.to_owned());
                 }
-                if let Some(value) = environment.get(variable) {
+                if let Some(value) = environment.get(variable).filter(|value| !is_platform_link(variable, value)) {
                     return Some((Raw::Text(value.to_owned()), format!("{variable}{place}")));
                 }
             }
@@ -137,6 +137,11 @@ impl<'a> Reader<'a> {
     pub(super) fn finish(self) -> (Vec<Setting>, Mistakes) {
         (self.settings, self.mistakes)
     }
+}
+
+/// Container platforms set `REDIS_PORT=tcp://10.0.0.7:6379` for a service of that name: nobody's setting.
+fn is_platform_link(variable: &str, value: &str) -> bool {
+    variable.ends_with("_PORT") && (value.starts_with("tcp://") || value.starts_with("udp://"))
 }
 
 fn literal(raw: &Raw, form: Form) -> String {

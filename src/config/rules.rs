@@ -1,8 +1,8 @@
 //! Rules among keys and rules a single type cannot say. Each names the keys it looks at, so that a key that could not
 //! be read is not blamed twice.
 
-use super::Config;
 use super::reader::Reader;
+use super::{Config, counters, database};
 use crate::domain::Secret;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -29,7 +29,8 @@ pub(super) fn apply(config: &mut Config, reader: &mut Reader<'_>, warnings: &mut
     spans(config, reader);
     sizes(config, reader);
     retention(config, reader);
-    store(config, reader);
+    database::apply(config, reader, warnings);
+    counters::apply(config, reader);
     master_keys(config, reader);
     upgrade_sock(config, reader);
     if let Some(file) = &config.pricing.file {
@@ -111,7 +112,7 @@ fn tls(section: &str, cert: &Option<PathBuf>, key: &Option<PathBuf>, reader: &mu
     }
 }
 
-fn must_be_file(key: &str, path: &std::path::Path, reader: &mut Reader<'_>) {
+pub(super) fn must_be_file(key: &str, path: &std::path::Path, reader: &mut Reader<'_>) {
     if let Err(error) = std::fs::File::open(path) {
         reader.refuse(&[key], format!("{} cannot be read: {error}", path.display()));
     } else if path.is_dir() {
@@ -188,12 +189,6 @@ fn retention(config: &Config, reader: &mut Reader<'_>) {
             &["events.retention"],
             "must be 0 or at least 32 days: monthly budgets count the events of a month",
         );
-    }
-}
-
-fn store(config: &Config, reader: &mut Reader<'_>) {
-    if !config.store.url.is_empty() {
-        reader.refuse(&["store.url"], "a shared database is not built in yet: unset it to use store.path");
     }
 }
 

@@ -6,7 +6,9 @@ use super::reader::Reader;
 use super::value::{ByteSize, Durability, Region, Unpriced, UnsupportedParams, Value};
 use super::{Config, Providers};
 use crate::auth::origins::Origins;
+use crate::counters::OnOutage;
 use crate::domain::{BillingZone, BudgetMode, Network, Secret};
+use crate::store::postgres::TlsMode;
 use crate::telemetry::{LogFormat, LogLevel};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -133,14 +135,72 @@ section! {
 }
 
 section! {
-    /// Where keys, settings, events and spend are kept.
+    /// Where keys, settings, events and spend are kept: a file of this gateway, or a database that any number of them
+    /// share. `url` or `hosts` chooses the database.
     Store {
-        /// SQLite file; its directory is made when it is missing.
+        /// SQLite file; its directory is made when it is missing. Not used with a database.
         path: PathBuf = "data/tollgate.db";
-        /// URL of a shared database. Not in this build: leave it empty.
+        /// Postgres: postgres://user:password@host:port,host:port/database?sslmode=verify-full&sslrootcert=FILE
+        /// In place of the keys from `hosts` to `ssl_root_cert`.
         url: Secret = "";
-        /// How often changes made by other processes are looked for.
+        /// Servers of a Postgres cluster, separated by commas, each with a port of its own or without: the first that
+        /// takes writes is used, again after a fail-over. A path is the directory of a Unix socket.
+        hosts: Vec<String> = "", also "POSTGRESQL_HOSTS", also "PGSQL_HOST";
+        /// Of hosts that name none.
+        port: u16 = "5432", also "POSTGRESQL_PORT", also "PGSQL_PORT";
+        /// Must exist; its tables are made at the first start. Empty = the name of the user.
+        database: String = "", also "POSTGRESQL_DB_NAME", also "PGSQL_DATABASE";
+        /// Empty = the user that runs this process.
+        user: String = "", also "POSTGRESQL_USERNAME", also "PGSQL_USER";
+        /// Of the user.
+        password: Secret = "", also "POSTGRESQL_PASSWORD", also "PGSQL_PASSWORD";
+        /// TLS as libpq means it: disable, allow, prefer, require, verify-ca or verify-full.
+        ssl_mode: TlsMode = "prefer", also "POSTGRESQL_SSL_MODE";
+        /// PEM file with the authorities that verify-ca and verify-full trust. Empty = those that this host trusts.
+        ssl_root_cert: Option<PathBuf> = "";
+        /// Connections of this process to the database, 5 at least; those that are not needed are closed.
+        max_connections: usize = "16", also "PGSQL_MAX";
+        /// Until a server of the list has answered, TLS and password included; of a URL, its connect_timeout.
+        connect_timeout: Duration = "5s";
+        /// After this a statement that reads is ended.
+        read_timeout: Duration = "30s", also "POSTGRESQL_READ_TIME_OUT";
+        /// After this a statement that writes is ended.
+        write_timeout: Duration = "10s", also "POSTGRESQL_WRITE_TIME_OUT";
+        /// How often changes made by other processes are looked for; a database tells of them at once.
         refresh_interval: Duration = "1s", also "IN_MEMORY_DB_UPDATE_INTERVAL";
+    }
+}
+
+section! {
+    /// Redis, in which gateways that share a database count together what keys use, and keep answers of routes. `url`
+    /// or `hosts` chooses it; without it counts and answers are in memory.
+    Counters {
+        /// redis://user:password@host:6379/0, or rediss:// with TLS. Several, with commas between them: some nodes of a
+        /// cluster, or a server and its replicas. In place of the keys from `hosts` to `tls`.
+        url: Secret = "";
+        /// Names or addresses, separated by commas, each with a port of its own or without.
+        hosts: Vec<String> = "", also "REDIS_HOSTS";
+        /// Of hosts that name none.
+        port: u16 = "6379", also "REDIS_PORT";
+        /// Empty = the default user.
+        user: String = "", also "REDIS_USERNAME";
+        /// Of the user.
+        password: Secret = "", also "REDIS_PASSWORD";
+        /// Number of the database; a cluster has only 0.
+        database: u32 = "0", also "REDIS_DB_START_INDEX";
+        /// Speak TLS.
+        tls: bool = "false";
+        /// PEM file with the authorities that Redis' certificate may be of. Empty = those that this host trusts.
+        tls_ca: Option<PathBuf> = "";
+        /// Longest wait of a request for Redis; then it counts as away until it answers promptly again.
+        timeout: Duration = "1s", also "REDIS_READ_TIME_OUT";
+        /// Until a connection is ready.
+        connect_timeout: Duration = "2s";
+        /// Of every key in Redis: gateways with the same one count together.
+        prefix: String = "tollgate";
+        /// While Redis is away. local: each gateway enforces limits by its own counts, on top of the last known ones.
+        /// deny: requests of keys with limits are answered 503.
+        on_outage: OnOutage = "local";
     }
 }
 
@@ -276,6 +336,7 @@ pub(super) fn all() -> Vec<Section> {
         Section { path: "routes", about: Routes::ABOUT, keys: Routes::KEYS },
         Section { path: "management", about: Management::ABOUT, keys: Management::KEYS },
         Section { path: "store", about: Store::ABOUT, keys: Store::KEYS },
+        Section { path: "counters", about: Counters::ABOUT, keys: Counters::KEYS },
         Section { path: "security", about: Security::ABOUT, keys: Security::KEYS },
         Section { path: "limits", about: Limits::ABOUT, keys: Limits::KEYS },
         Section { path: "ledger", about: Ledger::ABOUT, keys: Ledger::KEYS },
@@ -297,6 +358,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let routes = Routes::read("routes", reader);
     let management = Management::read("management", reader);
     let store = Store::read("store", reader);
+    let counters = Counters::read("counters", reader);
     let security = Security::read("security", reader);
     let limits = Limits::read("limits", reader);
     let ledger = Ledger::read("ledger", reader);
@@ -313,6 +375,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Config> {
         routes: routes?,
         management: management?,
         store: store?,
+        counters: counters?,
         security: security?,
         limits: limits?,
         ledger: ledger?,

@@ -49,6 +49,7 @@ fn only(result: Result<Loaded, Mistakes>) -> String {
     lines.into_iter().next().unwrap()
 }
 
+const MASTER: (&str, &str) = ("TOLLGATE_MASTER_KEY", KEY);
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 #[test]
@@ -214,7 +215,6 @@ limits = = 3
         ("ADMIN_PASS", "s3cret"),
         ("TOLLGATE_MASTER_KEY", "c2hvcnQ="),
         ("REDIS_HOSTS", "cache"),
-        ("POSTGRESQL_HOSTS", "db"),
         ("POSTGRESQL_PASSWORD", "s3cret"),
     ]));
     let expected = [
@@ -230,8 +230,8 @@ limits = = 3
         "ledger.sync_interval: must be at least 1ms (set by TOLLGATE_LEDGER_SYNC_INTERVAL)",
         "TOLLGATE_STORE_PATHS: is not a known variable, did you mean TOLLGATE_STORE_PATH?",
         "security.master_key: the value is not 32 bytes in base64 (set by TOLLGATE_MASTER_KEY)",
-        "REDIS_HOSTS: Redis is not available in this build, unset it",
-        "POSTGRESQL_HOSTS, POSTGRESQL_PASSWORD: Postgres is not available in this build, unset them",
+        "counters.hosts: gateways that share Redis must share a database, too, from which lost counts come back: ",
+        "store.password: store.hosts is missing: which server has the database? (set by POSTGRESQL_PASSWORD)",
     ];
     for line in expected {
         assert!(found.iter().any(|f| f.starts_with(line)), "{line}\nis missing in {found:#?}");
@@ -277,6 +277,7 @@ fn variables_that_container_platforms_add_for_a_service_are_no_mistakes() {
         ("TOLLGATE_PORT", "tcp://10.0.0.7:8002"),
         ("TOLLGATE_PORT_8002_TCP", "tcp://10.0.0.7:8002"),
         ("TOLLGATE_ADMIN_PORT_8001_TCP_ADDR", "10.0.0.7"),
+        ("REDIS_PORT", "tcp://10.0.0.8:6379"),
     ];
     assert!(from_environment(&environment).is_ok());
     // What a person writes still is one.
@@ -453,7 +454,37 @@ fn rules_among_keys_hold() {
         (&[("TOLLGATE_ADMIN_TLS_KEY", missing)], "admin.tls_key: admin.tls_cert is missing"),
         (&[("TOLLGATE_PRICING_FILE", missing)], "pricing.file: /nonexistent/file.pem cannot be read: "),
         (&[("TOLLGATE_PRICING_FILE", "/")], "pricing.file: / is a directory"),
-        (&[("TOLLGATE_STORE_URL", "postgres://u:hunter2@h/d")], "store.url: a shared database is not built in yet"),
+        (&[("TOLLGATE_COUNTERS_URL", "redis://:hunter2@h")], "counters.url: gateways that share Redis must share"),
+        (&[("TOLLGATE_COUNTERS_URL", "https://:hunter2@h")], "counters.url: does not begin with redis://"),
+        (&[("REDIS_HOSTS", "a:b")], "counters.hosts: a host is neither a name nor an address (set by REDIS_HOSTS)"),
+        (&[("REDIS_PASSWORD", "hunter2")], "counters.password: counters.hosts is missing"),
+        (&[("REDIS_USERNAME", "u")], "counters.user: counters.hosts is missing"),
+        (&[("REDIS_READ_TIME_OUT", "0")], "counters.timeout: must be at least 1ms (set by REDIS_READ_TIME_OUT)"),
+        (&[("TOLLGATE_COUNTERS_PREFIX", "{x}")], "counters.prefix: is not 1 to 64 letters"),
+        (&[("TOLLGATE_COUNTERS_TLS_CA", missing)], "counters.tls_ca: /nonexistent/file.pem cannot be read"),
+        (&[("TOLLGATE_COUNTERS_ON_OUTAGE", "allow")], "counters.on_outage: \"allow\" is not one of local, deny"),
+        (&[("TOLLGATE_STORE_URL", "postgres://u:hunter2@h/d")], "security.master_key: gateways that share a database"),
+        (&[("TOLLGATE_STORE_URL", "mysql://u:hunter2@h/d"), MASTER], "store.url: does not begin with postgres://"),
+        (&[("TOLLGATE_STORE_URL", "postgres://u:hunter2@h:x/d"), MASTER], "store.url: is not a URL such as"),
+        (
+            &[("TOLLGATE_STORE_URL", "postgres://u:hunter2@h/d?target_session_attrs=read-only"), MASTER],
+            "store.url: target_session_attrs must be read-write",
+        ),
+        (
+            &[("TOLLGATE_STORE_URL", "postgres://u:hunter2@h/d"), ("POSTGRESQL_HOSTS", "db"), MASTER],
+            "store.hosts: store.url says where the database is",
+        ),
+        (&[("POSTGRESQL_HOSTS", "db:port"), MASTER], "store.hosts: a host is neither a name nor an address"),
+        (&[("PGSQL_HOST", "db"), ("PGSQL_MAX", "4"), MASTER], "store.max_connections: must be at least 5"),
+        (
+            &[("PGSQL_HOST", "db"), ("POSTGRESQL_READ_TIME_OUT", "0"), MASTER],
+            "store.read_timeout: must be at least 1ms",
+        ),
+        (
+            &[("PGSQL_HOST", "db"), ("POSTGRESQL_SSL_MODE", "verify"), MASTER],
+            "store.ssl_mode: \"verify\" is not one of",
+        ),
+        (&[("PGSQL_USER", "u")], "store.user: store.hosts is missing"),
         (
             &[("IN_MEMORY_DB_UPDATE_INTERVAL", "1us")],
             "store.refresh_interval: must be at least 1ms (set by IN_MEMORY_DB",
@@ -507,4 +538,60 @@ fn a_directory_in_place_of_the_file_is_a_mistake() {
     let place = Place::new("", "");
     std::fs::create_dir_all(place.0.path().join(DEFAULT_FILE)).unwrap();
     assert!(only(place.load(&[])).starts_with("conf/tollgate.toml: cannot be read: "));
+}
+
+#[test]
+fn variables_of_the_originals_name_the_database() {
+    use crate::store::postgres::TlsMode;
+    for variables in [
+        &[
+            ("POSTGRESQL_HOSTS", "one, two:6000"),
+            ("POSTGRESQL_PORT", "5433"),
+            ("POSTGRESQL_DB_NAME", "bricks"),
+            ("POSTGRESQL_USERNAME", "u"),
+            ("POSTGRESQL_PASSWORD", "s3cret"),
+            ("POSTGRESQL_SSL_MODE", "verify-full"),
+            ("POSTGRESQL_READ_TIME_OUT", "10m"),
+            ("POSTGRESQL_WRITE_TIME_OUT", "5s"),
+        ][..],
+        &[
+            ("PGSQL_HOST", "one,two:6000"),
+            ("PGSQL_PORT", "5433"),
+            ("PGSQL_DATABASE", "bricks"),
+            ("PGSQL_USER", "u"),
+            ("PGSQL_PASSWORD", "s3cret"),
+            ("PGSQL_MAX", "80"),
+            ("PGSQL_DEBUG_MODE", "ok"),
+            ("TOLLGATE_STORE_SSL_MODE", "verify-full"),
+        ],
+    ] {
+        let loaded = from_environment(&[variables, &[MASTER]].concat()).unwrap();
+        let settings = loaded.config.store.postgres().unwrap().unwrap();
+        assert_eq!((settings.hosts().as_str(), settings.tls), ("one:5433, two:6000", TlsMode::VerifyFull));
+        assert!(!format!("{settings:?} {:?}", loaded.config).contains("s3cret"));
+        assert!(!loaded.settings.iter().any(|setting| setting.value.contains("s3cret")));
+        let debug = loaded.warnings.iter().any(|warning| warning.starts_with("PGSQL_DEBUG_MODE has no effect"));
+        assert_eq!(debug, variables[0].0 == "PGSQL_HOST");
+    }
+}
+
+#[test]
+fn a_url_says_all_that_libpq_takes() {
+    let url = "postgres://u:p%40ss@one:5433,two/bricks?sslmode=require&connect_timeout=3&sslrootcert=%2Ftmp%2Froot.pem";
+    let loaded = from_environment(&[("TOLLGATE_STORE_URL", url), MASTER]).unwrap();
+    let settings = loaded.config.store.postgres().unwrap().unwrap();
+    assert_eq!(settings.connect_timeout, Duration::from_secs(3));
+    assert_eq!(settings.root_certificates.as_deref(), Some(Path::new("/tmp/root.pem")));
+    assert_eq!(settings.max_connections, 16);
+}
+
+#[test]
+fn without_a_database_there_is_none_and_its_master_key_may_be_a_file() {
+    assert!(from_environment(&[]).unwrap().config.store.postgres().unwrap().is_none());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    let variables = [("PGSQL_HOST", "db"), ("TOLLGATE_SECURITY_MASTER_KEY_FILE", path)];
+    assert!(from_environment(&variables).is_ok());
+    let found = only(from_environment(&[("PGSQL_HOST", "db"), ("TOLLGATE_SECURITY_MASTER_KEY_FILE", "/nonexistent")]));
+    assert!(found.contains("openssl rand -base64 32"), "{found}");
 }

@@ -3,7 +3,9 @@
 
 use super::declare::Form;
 use crate::auth::origins::Origins;
+use crate::counters::OnOutage;
 use crate::domain::{BillingZone, BudgetMode, Network, Secret, duration};
+use crate::store::postgres::TlsMode;
 use crate::telemetry::{LogFormat, LogLevel};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -132,7 +134,21 @@ impl Value for Secret {
     }
 }
 
+impl Value for String {
+    fn read(raw: &Raw) -> Result<Self, Fault> {
+        text(raw).map(str::to_owned).ok_or_else(|| "is not text".to_owned())
+    }
+}
+
 /// A TOML list, or one text with commas.
+impl Value for Vec<String> {
+    const FORM: Form = Form::List;
+    fn read(raw: &Raw) -> Result<Self, Fault> {
+        Ok(parts(raw).ok_or("is not a list of texts")?.into_iter().map(str::to_owned).collect())
+    }
+}
+
+/// The same.
 impl Value for Vec<Secret> {
     const FORM: Form = Form::List;
     const SIGHT: Sight = Sight::Never;
@@ -207,7 +223,7 @@ macro_rules! whole_number {
         }
     )+};
 }
-whole_number!(u32, u64, usize, i64);
+whole_number!(u16, u32, u64, usize, i64);
 
 /// What to do with a request whose cost cannot be computed, of a key that has a budget.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -266,7 +282,16 @@ macro_rules! choice {
 choice!(UnsupportedParams { "drop" => Self::Drop, "error" => Self::Refuse });
 choice!(Unpriced { "refuse" => Self::Refuse, "allow" => Self::Allow });
 choice!(Durability { "os" => Self::Os, "disk" => Self::Disk });
+choice!(TlsMode {
+    "disable" => Self::Disable,
+    "allow" => Self::Allow,
+    "prefer" => Self::Prefer,
+    "require" => Self::Require,
+    "verify-ca" => Self::VerifyCa,
+    "verify-full" => Self::VerifyFull,
+});
 choice!(BudgetMode { "observe" => Self::Observe, "reserve" => Self::Reserve, "strict" => Self::Strict });
+choice!(OnOutage { "local" => Self::Local, "deny" => Self::Deny });
 choice!(LogFormat { "text" => Self::Text, "json" => Self::Json });
 choice!(LogLevel {
     "off" => Self::Off,

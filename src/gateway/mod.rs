@@ -104,8 +104,18 @@ impl fmt::Debug for Ports {
 /// Whether the process can serve, as `/readyz` tells it.
 #[async_trait]
 pub trait Readiness: Send + Sync {
-    /// All good, and a JSON object of each dependency.
-    async fn report(&self) -> (bool, String);
+    async fn report(&self) -> ReadyReport;
+}
+
+/// How the process is doing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReadyReport {
+    /// Every dependency is as it should be.
+    pub ready: bool,
+    /// Requests are served, if need be without a dependency.
+    pub serving: bool,
+    /// A JSON object that names each dependency.
+    pub body: String,
 }
 
 /// How the gateway behaves.

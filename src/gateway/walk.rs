@@ -36,6 +36,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Whether the query has this word.
+fn asks_for(head: &RequestHeader, word: &str) -> bool {
+    head.uri.query().is_some_and(|query| query.split('&').any(|part| part == word))
+}
+
 /// `Err` only when the connection must be cut.
 pub(super) async fn walk(g: &Gateway, beside: Option<&dyn Beside>, session: &mut Session) -> pingora::Result<()> {
     let arrival = Arrival::new(g, session.req_header());
@@ -45,8 +50,9 @@ pub(super) async fn walk(g: &Gateway, beside: Option<&dyn Beside>, session: &mut
     match space::of(&arrival.method, &arrival.path, &g.ports.snapshot) {
         Space::Alive => answer(session, &arrival, 200, Bytes::new()).await,
         Space::Ready => {
-            let (ready, report) = g.ports.readiness.report().await;
-            answer(session, &arrival, if ready { 200 } else { 503 }, report.into()).await
+            let report = g.ports.readiness.report().await;
+            let good = report.ready || (report.serving && asks_for(session.req_header(), "degraded=ok"));
+            answer(session, &arrival, if good { 200 } else { 503 }, report.body.into()).await
         }
         Space::Unknown { dialect } => {
             if let Some(beside) = beside.filter(|_| !arrival.path.starts_with("/api/")) {

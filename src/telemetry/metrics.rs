@@ -61,6 +61,7 @@ pub struct Metrics {
     store_errors: IntCounter,
     log_dropped: PulledCounter,
     routes: Routes,
+    dependency_up: IntGaugeVec,
     set_aside: IntGauge,
     cache_bytes: IntGauge,
     // Read on every request, written once per endpoint: readers take no lock.
@@ -152,6 +153,13 @@ impl Metrics {
                 "log_lines_dropped_total",
                 "Log lines dropped because the output was slower than the gateway.",
             )?,
+            dependency_up: add(
+                r,
+                IntGaugeVec::new(
+                    opts("dependency_up", "Whether what the gateway depends on was as it should be, seconds ago."),
+                    &["dependency"],
+                ),
+            )?,
             routes: Routes::new(route_families(r)?),
             set_aside: gauge(r, "route_set_aside", "Credentials and models that routes pass by because they fail.")?,
             cache_bytes: gauge(r, "route_cache_bytes", "Bytes that kept answers of routes take.")?,
@@ -236,6 +244,10 @@ impl Metrics {
     pub fn observe_snapshot(&self, keys: u64, age: Duration) {
         self.keys_loaded.set(signed(keys));
         self.snapshot_age.set(age.as_secs_f64());
+    }
+    /// As `/readyz` tells it.
+    pub fn observe_dependency(&self, name: &str, ok: bool) {
+        self.dependency_up.with_label_values(&[name]).set(i64::from(ok));
     }
     pub fn observe_routes(&self, set_aside: usize, cache_bytes: u64) {
         self.set_aside.set(i64::try_from(set_aside).unwrap_or(i64::MAX));

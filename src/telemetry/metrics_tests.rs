@@ -52,7 +52,10 @@ fn every_metric_is_rendered_under_its_name() {
     let metrics = Metrics::new().unwrap();
     metrics.endpoint("openai", "/v1/models").finished(&finished(200, &Usage::default()));
     metrics.route_try("/chat", 1, "openai", "answered", Duration::ZERO);
+    metrics.observe_dependency("store", true);
+    metrics.observe_dependency("store", false);
     let text = metrics.render();
+    assert_eq!(sample(&text, r#"tollgate_dependency_up{dependency="store"}"#), Some(0.0), "the last word counts");
     for name in [
         "build_info gauge",
         "requests_total counter",
@@ -78,6 +81,7 @@ fn every_metric_is_rendered_under_its_name() {
         "route_tries_total counter",
         "route_try_duration_seconds histogram",
         "route_cache_total counter",
+        "dependency_up gauge",
         "route_set_aside gauge",
         "route_cache_bytes gauge",
     ] {

@@ -105,7 +105,7 @@ async fn insert(state: &AdminState, profile: &Profile) -> Result<(KeyId, Secret)
 async fn pay_in(state: &AdminState, id: KeyId, amount: Money) -> Result<(), StoreError> {
     if amount > Money::ZERO {
         state.store.credit(id, amount).await?;
-        state.counters.credit(id, amount);
+        state.counters.credit(id, amount).await;
     }
     Ok(())
 }

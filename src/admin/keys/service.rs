@@ -74,7 +74,7 @@ pub(super) async fn rewrite(state: &AdminState, mut before: Key, edit: impl Fn(&
         after.updated_at = state.clock.now().max(before.updated_at);
         match state.store.update_key(&after).await {
             Ok(()) => {
-                forget_counts(state, &before, &after);
+                forget_counts(state, &before, &after).await;
                 state.show_change().await;
                 tracing::info!(key.id = %id, "key changed");
                 return Ok(after);
@@ -161,12 +161,12 @@ fn amend(key: &mut Key, checked: &Checked) {
 ///
 /// Before requests see the new limit: what they take under the old one in between counts against the new one,
 /// so that no window admits more than its limit because of the order.
-fn forget_counts(state: &AdminState, before: &Key, after: &Key) {
+async fn forget_counts(state: &AdminState, before: &Key, after: &Key) {
     if before.rate != after.rate {
-        state.counters.reset_rate(after.id);
+        state.counters.reset_rate(after.id).await;
     }
     if before.window_budget != after.window_budget {
-        state.counters.reset_window_budget(after.id);
+        state.counters.reset_window_budget(after.id).await;
     }
 }
 

@@ -96,16 +96,25 @@ async fn metrics_take_the_secret_as_header_or_bearer() {
 #[tokio::test]
 async fn readiness_names_each_dependency() {
     let desk = Desk::with(&["pass"], 10);
-    let fine = Dependency { name: "store".into(), ok: true, detail: "version 1".into() };
+    let fine = Dependency { name: "store".into(), ok: true, vital: false, detail: "version 1".into() };
     *desk.dependencies.0.lock() = vec![fine.clone()];
     let answer = desk.get("/readyz").await.good();
-    assert_eq!(answer, json!({"ready": true, "dependencies": [{"name": "store", "ok": true, "detail": "version 1"}]}));
+    let told = json!([{"name": "store", "ok": true, "detail": "version 1"}]);
+    assert_eq!(answer, json!({"ready": true, "serving": true, "dependencies": told}));
 
-    let down = Dependency { name: "counters".into(), ok: false, detail: "no answer".into() };
-    *desk.dependencies.0.lock() = vec![fine, down];
-    let answer = desk.get("/readyz").await;
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(answer.json()["dependencies"][1], json!({"name": "counters", "ok": false, "detail": "no answer"}));
+    let down = Dependency { name: "counters".into(), ok: false, vital: false, detail: "no answer".into() };
+    for (vital, degraded) in [(false, StatusCode::OK), (true, StatusCode::SERVICE_UNAVAILABLE)] {
+        *desk.dependencies.0.lock() = vec![fine.clone(), Dependency { vital, ..down.clone() }];
+        let answer = desk.get("/readyz").await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        let told = answer.json();
+        assert_eq!(told["dependencies"][1], json!({"name": "counters", "ok": false, "detail": "no answer"}));
+        assert_eq!((&told["ready"], &told["serving"]), (&json!(false), &json!(!vital)));
+        assert_eq!(desk.get("/readyz?degraded=ok").await.status, degraded);
+        for other in ["?degraded", "?degraded=", "?degraded=no", "?x=ok", "?degraded=okay"] {
+            assert_eq!(desk.get(&format!("/readyz{other}")).await.status, StatusCode::SERVICE_UNAVAILABLE, "{other}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -491,11 +491,11 @@ impl Counters for FakeCounters {
     async fn account(&self, _key: KeyId) -> std::result::Result<Account, CountersUnavailable> {
         Err(CountersUnavailable)
     }
-    fn credit(&self, _key: KeyId, _amount: Money) {}
-    fn reset_rate(&self, key: KeyId) {
+    async fn credit(&self, _key: KeyId, _amount: Money) {}
+    async fn reset_rate(&self, key: KeyId) {
         self.rates.lock().push(key);
     }
-    fn reset_window_budget(&self, key: KeyId) {
+    async fn reset_window_budget(&self, key: KeyId) {
         self.budgets.lock().push(key);
     }
     fn holds(&self) -> (u64, Money) {
