@@ -4,8 +4,9 @@ FROM rust:1.95-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends cmake && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-# Cached between builds: only what changed is compiled anew.
-RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
+# Cached between builds: only what changed is compiled anew. Two builds at once would spoil each other's files.
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,target=/src/target,sharing=locked \
     cargo build --release --locked --bin tollgate && cp target/release/tollgate /usr/local/bin/tollgate
 
 FROM debian:bookworm-slim
@@ -16,12 +17,14 @@ RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates
 COPY --from=build /usr/local/bin/tollgate /usr/local/bin/tollgate
 COPY conf/tollgate.toml /etc/tollgate/tollgate.toml
 USER tollgate
-# Database, journal and master key live in data/ below it: mount a volume here.
+# What a gateway must not lose is in data/ below it, a volume for each gateway: the journal; without a shared database
+# also the ledger, and the master key that opens the credentials in it.
 WORKDIR /var/lib/tollgate
-RUN mkdir data
+RUN mkdir -m 0700 data
 VOLUME /var/lib/tollgate/data
-# The configuration API on 8001 listens on all addresses only once ADMIN_PASS is set.
-EXPOSE 8002 8001
+# The configuration API on 8001 listens on all addresses only once ADMIN_PASS or ADMIN_API_KEY is set; 8866 opens with the
+# latter, 2112 (metrics, without a secret) with telemetry.metrics_listen.
+EXPOSE 8002 8001 8866 2112
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
     CMD curl --fail --silent --output /dev/null http://127.0.0.1:8002/healthz
 STOPSIGNAL SIGTERM

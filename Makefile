@@ -1,9 +1,10 @@
 # What a developer and CI run. Needs Rust, gcc and (installed by the targets where they may) cmake.
 
-.PHONY: help run build test lint sdk-tools bench prices cmake
+.PHONY: help run cluster build test lint sdk-tools servers bench prices cmake
 
 help:
 	@echo 'make run     build and start the gateway (proxy on port 8002, configuration on 8001)'
+	@echo 'make cluster  two gateways over Postgres and Redis on this machine, without containers; ctrl-C ends it'
 	@echo 'make test    everything CI runs: tools, lint, build, all tests'
 	@echo 'make lint    format, clippy, docs; warnings are errors'
 	@echo 'make bench   compare with bare Pingora, nginx and no proxy; prints a table of ratios'
@@ -19,17 +20,25 @@ build: cmake
 run: build
 	./target/release/tollgate serve
 
+cluster: build servers
+	cargo build --release --locked --example upstream
+	@tests/topology.sh
+
 lint: cmake
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+
+# Postgres and Redis, which tests start in directories of their own.
+servers:
+	@tests/tools.sh servers
 
 # The SDKs of OpenAI and Anthropic for Python and Node and an independent mock, in .tools/.
 sdk-tools:
 	@tests/tools.sh sdk
 
 # The examples come first: tests start some of them as programs.
-test: cmake sdk-tools lint
+test: cmake servers sdk-tools lint
 	cargo build --locked --bins --examples
 	cargo test --locked
 

@@ -1,16 +1,19 @@
 """Compares Tollgate (all checks on) with bare Pingora, nginx and no proxy at all, and prints one table of ratios.
 
 `unified` is the unified API in front of the same upstream, `translated` the same client in front of an upstream of
-another form, `routed` a route with two steps of which the first answers, `cached` one that keeps its answers. Everything runs on this machine over loopback: a load generator with one thread, the local upstream with one thread,
-and one proxy at a time under load. The proxies take turns within each round, so that slow drift of the machine hits
+another form, `routed` a route with two steps of which the first answers, `cached` one that keeps its answers, `shared` a
+gateway of its own over Postgres and Redis (whose CPU is not in its figures). Everything runs on this machine over
+loopback: a load generator with one thread, the local upstream with one thread, and one proxy at a time under load. The proxies take turns within each round, so that slow drift of the machine hits
 all alike; each number is the median of the rounds. CPU time is read from /proc for the proxy's processes only.
 
-Usage: compare.py [--rounds N] [--seconds S] [--targets direct,nginx,bare,tollgate,unified,translated,routed,cached] [--json FILE] [--no-build]
+Usage: compare.py [--rounds N] [--seconds S] [--targets direct,nginx,bare,tollgate,unified,translated,routed,cached,shared] [--json FILE] [--no-build]
 Exit status: 0 measured, 1 something failed (an answer was wrong, a program did not start).
 """
 
 import argparse
+import base64
 import contextlib
+import glob
 import json
 import os
 import re
@@ -290,21 +293,58 @@ class Machine:
         return self.same_gateway("translated", "anthropic/claude-haiku-4-5")
 
     def tollgate(self):
+        self.gateway = self.serve("tollgate", {
+            "TOLLGATE_STORE_PATH": os.path.join(self.dir, "tollgate.db"),
+            "TOLLGATE_SECURITY_MASTER_KEY_FILE": os.path.join(self.dir, "master.key"),
+        })
+        return self.gateway
+
+    def shared(self):
+        """One of many gateways: the same checks, with counts in Redis and a ledger in Postgres."""
+        return self.serve("shared", {
+            "TOLLGATE_STORE_URL": self.postgres(),
+            "TOLLGATE_COUNTERS_URL": self.redis(),
+            "TOLLGATE_MASTER_KEY": base64.b64encode(bytes(32)).decode(),
+        })
+
+    def redis(self):
+        port = free_port()
+        command = [need("redis-server", "/usr/bin/redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+        wait_port(port, self.start("redis", command), "redis")
+        return f"redis://127.0.0.1:{port}"
+
+    def postgres(self):
+        data, port = os.path.join(self.dir, "postgres"), free_port()
+        os.makedirs(data)
+        user = []
+        if os.getuid() == 0:
+            # It refuses to run as root.
+            shutil.chown(data, "postgres", "postgres")
+            os.chmod(self.dir, 0o711)
+            user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        initdb = need("initdb", "/usr/lib/postgresql/*/bin/initdb")
+        command = [*user, initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=data)
+        server = os.path.join(os.path.dirname(initdb), "postgres")
+        command = [*user, server, "-D", data, "-p", str(port), "-k", data, "-c", "listen_addresses=127.0.0.1"]
+        wait_port(port, self.start("postgres", command), "postgres")
+        return f"postgres://postgres@127.0.0.1:{port}/postgres"
+
+    def serve(self, name, store):
         port, admin_port = free_port(), free_port()
         # Nothing of the caller's settings: the gateway takes several families of names from its environment.
         env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         env.update(
             TOLLGATE_PROXY_LISTEN=f"127.0.0.1:{port}",
             TOLLGATE_ADMIN_LISTEN=f"127.0.0.1:{admin_port}",
-            TOLLGATE_STORE_PATH=os.path.join(self.dir, "tollgate.db"),
-            TOLLGATE_LEDGER_JOURNAL_DIR=os.path.join(self.dir, "journal"),
-            TOLLGATE_SECURITY_MASTER_KEY_FILE=os.path.join(self.dir, "master.key"),
+            TOLLGATE_LEDGER_JOURNAL_DIR=os.path.join(self.dir, f"{name}-journal"),
+            **store,
             TOLLGATE_PROVIDERS_OPENAI_BASE_URL=f"http://127.0.0.1:{self.upstream_port}",
             TOLLGATE_PROVIDERS_ANTHROPIC_BASE_URL=f"http://127.0.0.1:{self.other_port}",
         )
-        process = self.start("tollgate", [os.path.join(self.bin, "tollgate"), "serve"], env)
-        wait_port(admin_port, process, "tollgate")
-        wait_port(port, process, "tollgate")
+        process = self.start(name, [os.path.join(self.bin, "tollgate"), "serve"], env)
+        wait_port(admin_port, process, name)
+        wait_port(port, process, name)
         admin = f"http://127.0.0.1:{admin_port}/api"
         settings = [
             put(f"{admin}/provider-settings", {
@@ -319,11 +359,10 @@ class Machine:
             "rateLimitOverTime": 1_000_000_000, "rateLimitUnit": "d",
             "costLimitInUsd": 1_000_000, "costLimitInUsdOverTime": 1_000_000, "costLimitInUsdUnit": "mo",
         })["keyId"]
-        target = Target("tollgate", port, process)
+        target = Target(name, port, process)
         target.path = "/api/providers/openai/v1/chat/completions"
         target.key = GATEWAY_KEY
         self.admit(target)
-        self.gateway = target
         return target
 
     def admit(self, target):
@@ -384,6 +423,13 @@ def put(url, value, method="PUT"):
         raise Failed(f"{method} {url}: {error.code} {error.read().decode(errors='replace')}") from error
 
 
+def need(name, elsewhere):
+    found = shutil.which(name) or next(iter(sorted(glob.glob(elsewhere), reverse=True)), None)
+    if not found:
+        raise Failed(f"{name} is missing: tests/tools.sh servers, or leave out the target shared")
+    return found
+
+
 def nginx_program():
     return shutil.which("nginx") or ("/usr/sbin/nginx" if os.path.exists("/usr/sbin/nginx") else None)
 
@@ -403,7 +449,7 @@ def build(targets):
     command = ["cargo", "build", "--release", "--locked"]
     for example in ["upstream", "load"] + (["bare"] if "bare" in targets else []):
         command += ["--example", example]
-    if "tollgate" in targets:
+    if "tollgate" in targets or "shared" in targets:
         command += ["--bin", "tollgate"]
     say(" ".join(command))
     subprocess.run(command, check=True, cwd=ROOT)
@@ -447,6 +493,7 @@ RATIOS = [
     ("translated", "bare"),
     ("routed", "bare"),
     ("cached", "bare"),
+    ("shared", "tollgate"),
 ]
 
 
@@ -486,7 +533,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one measurement")
-    parser.add_argument("--targets", default="direct,nginx,bare,tollgate,unified,translated,routed,cached")
+    parser.add_argument("--targets", default="direct,nginx,bare,tollgate,unified,translated,routed,cached,shared")
     parser.add_argument("--only", action="append", default=[], help="part of a scenario's name; may be repeated")
     parser.add_argument("--json", help="also write every measurement to this file")
     parser.add_argument("--no-build", action="store_true", help="take the programs as they are in target/release")
@@ -495,6 +542,7 @@ def main():
     scenarios = [one for one in SCENARIOS if not args.only or any(part in one.name for part in args.only)]
     known = {"direct": Machine.direct, "nginx": Machine.nginx, "bare": Machine.bare, "tollgate": Machine.tollgate}
     known.update(unified=Machine.unified, translated=Machine.translated, routed=Machine.routed, cached=Machine.cached)
+    known.update(shared=Machine.shared)
     if not scenarios or args.rounds < 1 or not all(name in known for name in names):
         parser.error("nothing to measure")
     if "nginx" in names:

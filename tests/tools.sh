@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs into .tools/ what the tests with real SDKs need: two majors each of the OpenAI and the Anthropic SDK for
-# Python, those for Node, LangChain, and aimock. Does nothing that is already done. A missing Debian package is installed
-# when this may (root, apt-get), else the exact command is printed and the script fails.
+# Python, those for Node, LangChain, and aimock; and the programs of Postgres and Redis, which tests start themselves. Does
+# nothing that is already done. A missing Debian package is installed when this may (root, apt-get), else the exact
+# command is printed and the script fails.
 #
-# Usage: tests/tools.sh [cmake|sdk|all]
+# Usage: tests/tools.sh [cmake|servers|sdk|all]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools="$PWD/.tools"
@@ -29,6 +30,24 @@ debian() {
         say "missing: $*. Install it with: sudo sh -c '$command'"
         exit 1
     fi
+}
+
+# Postgres (15 on Debian 12, 17 on Debian 13) and Redis, their programs only: tests start servers of their own, in
+# directories of their own. No service of the system is started for it.
+servers() {
+    local missing=()
+    command -v redis-server >/dev/null || missing+=(redis-server)
+    compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v postgres >/dev/null || missing+=(postgresql)
+    command -v openssl >/dev/null || missing+=(openssl)
+    [ ${#missing[@]} = 0 ] && return
+    local policy=/usr/sbin/policy-rc.d
+    if [ "$(id -u)" = 0 ] && [ ! -e "$policy" ]; then
+        # How Debian is told that packages must not start what they bring.
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod +x "$policy"
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    fi
+    debian "${missing[@]}"
 }
 
 # The stamp of a folder is the file that says what belongs into it.
@@ -94,13 +113,15 @@ own_node() {
 
 case "${1:-all}" in
     cmake) need cmake cmake ;;
+    servers) servers ;;
     sdk) sdk ;;
     all)
         need cmake cmake
+        servers
         sdk
         ;;
     *)
-        say "usage: tests/tools.sh [cmake|sdk|all]"
+        say "usage: tests/tools.sh [cmake|servers|sdk|all]"
         exit 2
         ;;
 esac

@@ -11,11 +11,13 @@ const FLOORS: &[(&str, u8)] = &[
     ("app", 5),
     ("server", 5),
     ("config", 5),
+    ("import", 5),
     ("gateway", 4),
     ("admin", 4),
     ("store", 3),
     ("counters", 3),
     ("cache", 3),
+    ("redis", 3),
     ("journal", 3),
     ("telemetry", 3),
     ("clock", 3),
@@ -35,6 +37,8 @@ const FLOORS: &[(&str, u8)] = &[
 const SIDEWAYS: &[(&str, &str)] = &[
     ("cli", "app"),
     ("cli", "config"),
+    ("cli", "import"),
+    ("app", "import"),
     ("app", "server"),
     ("app", "config"),
     ("snapshot", "providers"),
@@ -43,6 +47,9 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("store", "telemetry"),
     ("journal", "telemetry"),
     ("counters", "telemetry"),
+    ("counters", "redis"),
+    ("cache", "redis"),
+    ("redis", "telemetry"),
 ];
 
 /// Files that may be longer than 600 lines, with the reason.

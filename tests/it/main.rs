@@ -20,11 +20,15 @@ mod bedrock;
 mod bedrock_clients;
 mod clients;
 mod dialects;
+mod fleet;
+mod import;
 mod management;
 mod media;
 mod outage;
 mod routes;
 mod rows;
+#[path = "../servers/mod.rs"]
+mod servers;
 mod support;
 mod unified;
 mod unified_clients;

@@ -54,15 +54,23 @@ impl Setup {
         gateway
     }
 
+    /// As it is, at once: whoever asks it must wait for it. Its ports must be fixed.
+    pub fn start_unwatched(self) -> Gateway {
+        let address = |name: &str| format!("http://{}", self.value(name).expect("fixed ports"));
+        let (proxy, admin) = (address("TOLLGATE_PROXY_LISTEN"), address("TOLLGATE_ADMIN_LISTEN"));
+        let dir = Arc::new(tempfile::tempdir().expect("a temporary directory"));
+        let mut gateway = Gateway { dir, setup: self, child: None, proxy, admin, log: Arc::default(), http: client() };
+        drop(gateway.spawn(&["serve"]));
+        gateway
+    }
+
     fn value(&self, name: &str) -> Option<&str> {
         self.env.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// On ports of its own that stay the same, as an upgrade needs them.
     pub fn fixed_ports(self) -> Self {
-        // Both are taken before either is let go, so that they differ.
-        let taken = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").expect("a port"));
-        let [proxy, admin] = taken.map(|listener| listener.local_addr().expect("its address").to_string());
+        let [proxy, admin] = [(); 2].map(|()| format!("127.0.0.1:{}", crate::servers::free_port()));
         self.env("TOLLGATE_PROXY_LISTEN", &proxy).env("TOLLGATE_ADMIN_LISTEN", &admin)
     }
 }

@@ -1,9 +1,11 @@
 //! A running gateway and what tests do with it.
 
 mod call;
+mod fleet;
 mod gateway;
 
 pub use call::{chat, chat_body, stream_body};
+pub use fleet::{BOOT, Fleet, Node, Plan, Told, servers, units};
 pub use gateway::{Gateway, Setup};
 
 use std::time::Duration;

@@ -1,0 +1,80 @@
+//! A gateway that is started while something it needs is away.
+
+use super::question;
+use super::redis_down::all_ready;
+use crate::support::{Fleet, Gateway, Setup, eventually, servers};
+use crate::upstream::{Options, Upstream};
+use serde_json::{Value, json};
+
+async fn get(gateway: &Gateway, path: &str) -> Option<(u16, Value)> {
+    let answer = gateway.http.get(format!("{}{path}", gateway.proxy)).send().await.ok()?;
+    let status = answer.status().as_u16();
+    let text = answer.text().await.ok()?;
+    Some((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_postgres_it_says_what_it_waits_for_and_serves_as_soon_as_it_is_there() {
+    let (mut postgres, redis) = servers().await;
+    let upstream = Upstream::start(Options { record: 0, ..Options::default() }).await.unwrap();
+    postgres.kill();
+    let setup = Setup::default()
+        .shared(&postgres, postgres.port, redis.port)
+        .env("TOLLGATE_PROVIDERS_OPENAI_BASE_URL", &upstream.url())
+        .fixed_ports();
+    let gateway = setup.start_unwatched();
+    eventually("it is alive", || async { get(&gateway, "/healthz").await.is_some_and(|(status, _)| status == 200) })
+        .await;
+    assert_eq!(get(&gateway, "/").await.unwrap().0, 200);
+    for query in ["", "?degraded=ok"] {
+        let (status, told) = gateway.ready(query).await;
+        assert_eq!(status, 503, "{told}");
+        assert!(told.to_string().contains("store"), "{told}");
+        assert!(!told.to_string().contains("test-password"), "{told}");
+    }
+    let answer = gateway.told("anybody", &question()).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(serde_json::from_str::<Value>(&answer.text).unwrap()["error"].is_object(), "{answer:?}");
+    postgres.restart();
+    eventually("it serves", || async { get(&gateway, "/readyz").await.is_some_and(|(status, _)| status == 200) }).await;
+    gateway.key("k", json!({"costLimitInUsd": 1})).await;
+    assert_eq!(gateway.told("k", &question()).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_postgres_it_can_be_told_to_stop() {
+    let (mut postgres, redis) = servers().await;
+    postgres.kill();
+    let setup = Setup::default().shared(&postgres, postgres.port, redis.port).fixed_ports();
+    let mut gateway = setup.start_unwatched();
+    eventually("it is alive", || async { get(&gateway, "/healthz").await.is_some() }).await;
+    let began = std::time::Instant::now();
+    assert_eq!(gateway.stop().await, Some(0));
+    assert!(began.elapsed().as_secs() < 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_redis_it_serves_from_the_ledger() {
+    let mut fleet = Fleet::start(1).await;
+    fleet.first().key("k", json!({"costLimitInUsdOverTime": 0.0002, "costLimitInUsdUnit": "mo"})).await;
+    assert_eq!(fleet.first().told("k", &question()).await.status, 200);
+    assert_eq!(fleet.nodes[0].stop().await, Some(0));
+    fleet.redis.kill();
+    let setup = Setup::default()
+        .shared(&fleet.postgres, fleet.postgres.port, fleet.redis.port)
+        .env("TOLLGATE_PROVIDERS_OPENAI_BASE_URL", &fleet.upstream.url())
+        .fixed_ports();
+    let gateway = setup.start_unwatched();
+    let known = || async { get(&gateway, "/readyz?degraded=ok").await.is_some_and(|(status, _)| status == 200) };
+    eventually("it serves", known).await;
+    let (status, told) = gateway.ready("").await;
+    assert_eq!((status, &told["dependencies"]["counters"]["ok"]), (503, &json!(false)), "{told}");
+    assert_eq!(gateway.told("k", &question()).await.status, 200, "0.0001475 is spent, less than the limit");
+    assert_eq!(gateway.told("k", &question()).await.status, 429, "now more is");
+    fleet.redis.restart();
+    eventually("it is ready", || async { gateway.ready("").await.0 == 200 }).await;
+    assert_eq!(gateway.told("k", &question()).await.status, 429);
+    fleet.nodes[0].restart().await;
+    all_ready(&fleet).await;
+    assert_eq!(fleet.first().told("k", &question()).await.status, 429, "and the other knows it");
+}
