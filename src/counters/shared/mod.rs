@@ -137,11 +137,6 @@ impl SharedCounters {
         self.core.bury(instance, keys).await;
     }
 
-    /// The counts as this gateway knows them; for metrics.
-    pub fn picture(&self) -> &Arc<MemoryCounters> {
-        &self.core.picture
-    }
-
     /// Forgets what nobody will miss.
     pub fn sweep(&self, now: UnixMillis) {
         self.core.picture.sweep(now);

@@ -5,15 +5,11 @@
 use super::Result;
 use super::StoreError;
 use super::row::Columns;
+use super::sums::saturated;
 use crate::domain::{Account, KeyId, Money, UnixMillis};
 use crate::store::Books;
 use deadpool_postgres::GenericClient;
 use uuid::Uuid;
-
-/// The numeric `sum`, as an amount of money.
-pub(super) fn saturated(sum: &str) -> String {
-    format!("greatest(least({sum}, {}), {})::bigint", i64::MAX, i64::MIN)
-}
 
 /// [`StoreError::NotFound`] for a key that does not exist.
 pub(super) async fn credit(client: &impl GenericClient, key: KeyId, amount: Money) -> Result<Account> {
