@@ -97,6 +97,7 @@ async fn a_broken_step_gets_only_probes_until_it_is_well() {
     let most = 3 + begun.elapsed().as_millis() as u64 / 500 + 1;
     let tried = ill.stats().requests;
     assert!(tried >= 4 && tried <= most, "{tried} of {asked} calls in {:?}, at most {most}", begun.elapsed());
+    house.gateway.idle().await;
     assert!(house.gateway.metric("tollgate_route_set_aside").await >= 1.0);
     // Well again, it is asked again, and by everybody.
     ill.teach(FIRST, None);
@@ -104,6 +105,7 @@ async fn a_broken_step_gets_only_probes_until_it_is_well() {
     let before = ill.stats().requests;
     calls(&house, PATH, 20).await;
     assert_eq!(ill.stats().requests, before + 20);
+    house.gateway.idle().await;
     assert_eq!(house.gateway.metric("tollgate_route_set_aside").await, 0.0);
 }
 
@@ -149,6 +151,7 @@ async fn a_refusal_of_what_was_asked_is_no_illness() {
     house.route(json!([openai(FIRST), super::step("anthropic", super::CLAUDE)])).await;
     calls(&house, PATH, 10).await;
     assert_eq!(house.upstream.asked(FIRST), 10, "it is asked each time");
+    house.gateway.idle().await;
     assert_eq!(house.gateway.metric("tollgate_route_set_aside").await, 0.0);
 }
 

@@ -298,8 +298,8 @@ async fn metrics_tell_of_hits() {
     for _ in 0..3 {
         house.ask(&question()).await;
     }
-    let (_, metrics) = house.gateway.admin("GET", "/metrics", None).await;
-    let metrics = metrics.as_str().unwrap();
+    house.gateway.idle().await;
+    let metrics = house.gateway.metrics().await;
     for (result, count) in [("hit", 2), ("miss", 1)] {
         let line = metrics.lines().find(|line| {
             line.starts_with("tollgate_route_cache_total{") && line.contains(&format!("result=\"{result}\""))

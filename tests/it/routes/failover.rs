@@ -326,8 +326,8 @@ async fn metrics_tell_of_tries() {
     house.upstream.teach(FIRST, status(503));
     house.route(json!([openai(FIRST), openai(SECOND)])).await;
     house.ask(&question()).await;
-    let (_, metrics) = house.gateway.admin("GET", "/metrics", None).await;
-    let metrics = metrics.as_str().unwrap();
+    house.gateway.idle().await;
+    let metrics = house.gateway.metrics().await;
     let tries: Vec<_> = metrics.lines().filter(|line| line.starts_with("tollgate_route_tries_total{")).collect();
     let has = |step: &str, outcome: &str| {
         let labels = [format!("step=\"{step}\""), format!("outcome=\"{outcome}\""), format!("route=\"{PATH}\"")];

@@ -370,10 +370,21 @@ impl Gateway {
         line.split_whitespace().nth(1).expect("a number").parse::<usize>().expect("a number") * 1024
     }
 
+    /// Waits until no request is in flight. A client has its answer a moment before the gateway has counted it.
+    pub async fn idle(&self) {
+        super::eventually("it is idle", || async { self.metric("tollgate_in_flight_requests").await == 0.0 }).await;
+    }
+
+    /// All metrics as Prometheus reads them.
+    pub async fn metrics(&self) -> String {
+        let (status, text) = self.admin("GET", "/metrics", None).await;
+        assert_eq!(status, 200, "{text}");
+        text.as_str().expect("text").to_owned()
+    }
+
     /// The value of a metric line that begins with `name`, summed over its labels.
     pub async fn metric(&self, name: &str) -> f64 {
-        let (_, text) = self.admin("GET", "/metrics", None).await;
-        let text = text.as_str().expect("text").to_owned();
+        let text = self.metrics().await;
         text.lines()
             .filter(|l| l.starts_with(name) && l[name.len()..].starts_with(['{', ' ']))
             .filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok())

@@ -173,6 +173,7 @@ async fn metrics_tell_cost_tokens_and_refusals() {
     for _ in 0..3 {
         post(&gateway, "/v1/chat/completions", &chat_body("gpt-4o", &json!({}))).await.text().await.unwrap();
     }
+    gateway.idle().await;
     assert!((gateway.metric("tollgate_cost_usd_total").await - 0.000_295).abs() < 1e-9);
     assert_eq!(gateway.metric("tollgate_refusals_total").await, 1.0);
     assert_eq!(gateway.metric("tollgate_requests_total").await, 3.0);

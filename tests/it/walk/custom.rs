@@ -118,8 +118,8 @@ async fn c127_c128_a_call_reaches_its_target_with_the_named_credential() {
     let events = house.gateway.events_settled(&key, 1).await;
     assert_eq!((&events[0]["provider"], &events[0]["custom_id"]), (&json!("acme"), &json!("run-1")));
     assert_eq!(events[0]["flags"], json!(["estimated", "unpriced"]));
-    let (_, metrics) = house.gateway.admin("GET", "/metrics", None).await;
-    let metrics = metrics.as_str().unwrap();
+    house.gateway.idle().await;
+    let metrics = house.gateway.metrics().await;
     assert!(metrics.contains("provider=\"custom\"") && !metrics.contains("acme"));
 }
 

@@ -146,6 +146,7 @@ async fn refusals_of_a_key_are_recorded_within_a_cap() {
     }
     eventually("events are in", || async { gateway.events(&id).await.len() >= 4 }).await;
     assert!((4..=7).contains(&gateway.events(&id).await.len()));
+    gateway.idle().await;
     assert_eq!(gateway.metric("tollgate_refusals_total").await, 19.0, "every one is counted");
 }
 
