@@ -4,6 +4,7 @@
 //! the whole exchange is then one sequence that can await the journal before the last byte, see an answer before
 //! deciding what to do with it, and costs less CPU than a wrapped session.
 
+use super::cork;
 use super::retry_after::retry_after;
 use super::upstreams::Upstream;
 use crate::domain::UnixMillis;
@@ -183,6 +184,9 @@ pub(super) async fn whole(
         let (mut session, peer, reused) = connect(connector, upstream, count).await?;
         sent.store(true, Ordering::Relaxed);
         let exchange = async {
+            if !body.is_empty() {
+                cork::hold_head(&session);
+            }
             session.write_request_header(Box::new(head.clone())).await?;
             if !body.is_empty() {
                 session.write_request_body(body.clone(), true).await?;
@@ -261,9 +265,13 @@ async fn connect(
     let peer = upstream.peer().ok_or(Fault::Connect)?;
     // Boxed: it holds a whole connection set-up, more than all the rest of a request, and is over before the answer.
     match Box::pin(connector.get_http_session(&*peer)).await {
-        Ok((session, reused)) => {
-            count(if reused { ConnectionState::Reused } else { ConnectionState::Opened });
-            Ok((session, peer, reused))
+        Ok((session, true)) => {
+            count(ConnectionState::Reused);
+            Ok((session, peer, true))
+        }
+        Ok((session, false)) => {
+            count(ConnectionState::Opened);
+            Ok((cork::corked(session, &peer), peer, false))
         }
         Err(error) => {
             tracing::warn!(upstream = ?upstream.base.host_header(), %error, "no connection to the upstream");

@@ -20,6 +20,7 @@
 mod admit;
 mod answer;
 mod arrival;
+mod cork;
 mod cross_origin;
 mod decode;
 mod expiry;
