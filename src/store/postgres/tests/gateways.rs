@@ -122,14 +122,19 @@ async fn a_change_is_heard_at_once_and_waited_for() {
             }
         }
     });
+    let mut waits = Vec::new();
     for n in 1..=20 {
         let begun = Instant::now();
         here.insert_key(&key(n, |_| {})).await.unwrap();
         let position = here.changes_since(0).await.unwrap().position;
         writer.await_shown(position).await;
-        assert!(loader.current().position() >= position, "answered before everybody shows it");
-        assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
+        // Where the machine is so busy that the second was over, nothing was promised.
+        let (waited, shown) = (begun.elapsed(), loader.current().position() >= position);
+        assert!(shown || waited >= Duration::from_millis(900), "answered before everybody shows it");
+        waits.push(waited);
     }
+    waits.sort();
+    assert!(waits[10] < Duration::from_millis(500), "at once, not by the look that comes each second: {waits:?}");
     // One that does not follow costs a second and no more.
     task.abort();
     let _ = task.await.is_err();
