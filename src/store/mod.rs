@@ -1,18 +1,23 @@
 //! Ports to the durable store, one per aggregate. SQLite fills them for one gateway, Postgres for many; `suite` says what
-//! any engine must do.
+//! any engine must do. What a row holds is said once, in `rows` and `sealed`, and read by position through `columns`;
+//! engines say what they store it as.
 //!
 //! Writes of configuration are visible to [`ChangeFeed::changes_since`] when they return.
 
+mod columns;
 mod imports;
 pub mod loader;
 mod names;
 mod percentile;
 pub mod postgres;
 pub mod retention;
+mod rows;
 pub mod seal;
+mod sealed;
 pub mod sqlite;
 #[cfg(test)]
 pub(crate) mod suite;
+mod tally;
 mod text;
 
 pub use crate::snapshot::{Change, Changes};

@@ -17,6 +17,11 @@ pub(super) const fn or_null(text: &str) -> Option<&str> {
     if text.is_empty() { None } else { Some(text) }
 }
 
+/// `None`, which is stored as NULL, for what is empty.
+pub(super) fn json_or_null<T: Serialize + Default + PartialEq>(value: &T) -> Result<Option<String>> {
+    if *value == T::default() { Ok(None) } else { json_text(value).map(Some) }
+}
+
 /// Folds case beyond ASCII, letter by letter, so that a part folds as it does inside the whole.
 pub(super) fn folded(text: &str) -> String {
     text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()

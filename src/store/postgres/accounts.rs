@@ -2,12 +2,12 @@
 //!
 //! Sums saturate as [`Money`] does instead of failing.
 
-use super::Result;
-use super::StoreError;
-use super::row::Columns;
+use super::row::{all as rows, one};
 use super::sums::saturated;
-use crate::domain::{Account, KeyId, Money, UnixMillis};
+use super::{Result, StoreError};
+use crate::domain::{Account, KeyId, Money};
 use crate::store::Books;
+use crate::store::rows::ACCOUNT;
 use deadpool_postgres::GenericClient;
 use uuid::Uuid;
 
@@ -17,13 +17,12 @@ pub(super) async fn credit(client: &impl GenericClient, key: KeyId, amount: Mone
     let sql = format!(
         "INSERT INTO accounts (key_id, month, month_fee, balance, credited) \
          SELECT known.id, 0, 0, $2::bigint, $2::bigint FROM (SELECT id FROM keys WHERE id = $1 FOR KEY SHARE) AS known \
-         ON CONFLICT (key_id) DO UPDATE SET balance = {}, credited = {} RETURNING month, month_fee, balance",
+         ON CONFLICT (key_id) DO UPDATE SET balance = {}, credited = {} RETURNING {ACCOUNT}",
         saturated("accounts.balance::numeric + excluded.balance"),
         saturated("accounts.credited::numeric + excluded.credited"),
     );
-    let statement = client.prepare_cached(&sql).await?;
-    let row = client.query_opt(&statement, &[key.as_uuid(), &amount.max(Money::ZERO).units()]).await?;
-    take(&mut Columns::new(&row.ok_or(StoreError::NotFound)?))
+    let account = one(client, &sql, &[key.as_uuid(), &amount.max(Money::ZERO).units()]).await?;
+    account.ok_or(StoreError::NotFound)
 }
 
 /// In the order of `ids`.
@@ -37,31 +36,10 @@ pub(super) async fn books(client: &impl GenericClient, ids: &[KeyId]) -> Result<
         saturated("coalesce(s.total, 0)"),
     );
     let ids: Vec<Uuid> = ids.iter().map(|id| *id.as_uuid()).collect();
-    let rows = client.query(&client.prepare_cached(&sql).await?, &[&ids]).await?;
-    let read = |row| {
-        let mut columns = Columns::new(row);
-        let id = KeyId::from_uuid(columns.uuid()?);
-        Ok((id, Books { account: take(&mut columns)?, total: Money::from_units(columns.take()?) }))
-    };
-    rows.iter().map(read).collect()
+    rows(client, &sql, &[&ids]).await
 }
 
 /// By key. Memory: one entry per account.
 pub(super) async fn all(client: &impl GenericClient) -> Result<Vec<(KeyId, Account)>> {
-    let sql = "SELECT key_id, month, month_fee, balance FROM accounts ORDER BY key_id";
-    let rows = client.query(&client.prepare_cached(sql).await?, &[]).await?;
-    let read = |row| {
-        let mut columns = Columns::new(row);
-        Ok((KeyId::from_uuid(columns.uuid()?), take(&mut columns)?))
-    };
-    rows.iter().map(read).collect()
-}
-
-/// Takes month, fee and balance.
-fn take(columns: &mut Columns<'_>) -> Result<Account> {
-    Ok(Account {
-        month: UnixMillis(columns.take()?),
-        month_fee: Money::from_units(columns.take()?),
-        balance: Money::from_units(columns.take()?),
-    })
+    rows(client, &format!("SELECT key_id, {ACCOUNT} FROM accounts ORDER BY key_id"), &[]).await
 }

@@ -8,43 +8,12 @@
 
 use super::Result;
 use crate::domain::KeyId;
+pub(super) use crate::store::names::Kind;
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::ToSql;
 
 /// Where commits of configuration are announced. A notification says nothing but that there is something to read.
 pub(super) const CHANNEL: &str = "tollgate_changes";
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Key,
-    /// A key and a digest that it had before.
-    OldDigest,
-    Setting,
-    CustomProvider,
-    Model,
-    Group,
-    Route,
-}
-
-impl Kind {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Key, Self::OldDigest, Self::Setting, Self::CustomProvider, Self::Model, Self::Group, Self::Route];
-
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Key => "key",
-            Self::OldDigest => "old_digest",
-            Self::Setting => "setting",
-            Self::CustomProvider => "custom_provider",
-            Self::Model => "model",
-            Self::Group => "group",
-            Self::Route => "route",
-        }
-    }
-    pub(super) fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|k| k.name() == name)
-    }
-}
 
 /// Notes the rows that `source` selects (kind, row, digest that is gone), each of them once. A row's older change is
 /// moved to the end, so the feed stays as long as there are rows, however often they change.

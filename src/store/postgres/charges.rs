@@ -4,8 +4,9 @@
 
 use super::Result;
 use super::brief::brief;
-use super::row::Columns;
-use crate::domain::{Account, Event, EventId, KeyId, Money, UnixMillis};
+use super::row::all;
+use crate::domain::{Account, Event, EventId, KeyId, Money};
+use crate::store::rows::ACCOUNT;
 use deadpool_postgres::Transaction;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use uuid::Uuid;
@@ -46,10 +47,7 @@ pub(super) async fn bear(tx: &Transaction<'_>, events: &[&Event]) -> Result<Hash
     let (providers, objects): (Vec<&str>, Vec<&str>) = asked.keys().map(|(p, o)| (p.as_str(), o.as_str())).unzip();
     let sql = "SELECT provider, object_id, event_id FROM charges \
                JOIN unnest($1::text[], $2::text[]) AS asked (provider, object_id) USING (provider, object_id)";
-    let mut bearers: HashMap<Work, EventId> = HashMap::new();
-    for row in tx.query(&tx.prepare_cached(sql).await?, &[&providers, &objects]).await? {
-        bearers.insert((row.try_get(0)?, row.try_get(1)?), EventId::from_uuid(row.try_get(2)?));
-    }
+    let bearers: HashMap<Work, EventId> = all(tx, sql, &[&providers, &objects]).await?.into_iter().collect();
     let elsewhere =
         |event: &&&Event| work_of(event).any(|work| bearers.get(&work).is_some_and(|bearer| *bearer != event.id));
     Ok(events.iter().filter(elsewhere).map(|event| event.id).collect())
@@ -69,13 +67,8 @@ pub(super) async fn take_from_accounts(tx: &Transaction<'_>, events: &[(&Event, 
     let make = "INSERT INTO accounts (key_id, month, month_fee, balance, credited) \
                 SELECT id, 0, 0, 0, 0 FROM keys WHERE id = ANY($1) ORDER BY id ON CONFLICT (key_id) DO NOTHING";
     tx.execute(&tx.prepare_cached(make).await?, &[&ids]).await?;
-    let lock =
-        "SELECT key_id, month, month_fee, balance FROM accounts WHERE key_id = ANY($1) ORDER BY key_id FOR UPDATE";
-    let mut accounts: BTreeMap<KeyId, Account> = BTreeMap::new();
-    for row in tx.query(&tx.prepare_cached(lock).await?, &[&ids]).await? {
-        let mut columns = Columns::new(&row);
-        accounts.insert(KeyId::from_uuid(columns.uuid()?), account(&mut columns)?);
-    }
+    let lock = format!("SELECT key_id, {ACCOUNT} FROM accounts WHERE key_id = ANY($1) ORDER BY key_id FOR UPDATE");
+    let mut accounts: BTreeMap<KeyId, Account> = all(tx, &lock, &[&ids]).await?.into_iter().collect();
     for (key, rule, cost) in charged {
         if let Some(account) = accounts.get_mut(&key) {
             account.charge(cost, rule);
@@ -90,13 +83,4 @@ pub(super) async fn take_from_accounts(tx: &Transaction<'_>, events: &[(&Event, 
                  WHERE key_id = new.id";
     tx.execute(&tx.prepare_cached(write).await?, &[&ids, &months, &fees, &balances]).await?;
     Ok(())
-}
-
-/// Takes month, fee and balance.
-pub(super) fn account(columns: &mut Columns<'_>) -> Result<Account> {
-    Ok(Account {
-        month: UnixMillis(columns.take()?),
-        month_fee: Money::from_units(columns.take()?),
-        balance: Money::from_units(columns.take()?),
-    })
 }

@@ -2,17 +2,14 @@
 
 use super::changes::{self, Kind};
 use super::models::stale;
-use super::row::{Columns, Value, refused, storable};
+use super::row::{Value, all, one, refused, storable};
 use super::{PostgresStore, Result, change, twice};
-use crate::domain::{CustomProvider, CustomProviderId, UnixMillis};
+use crate::domain::{CustomProvider, CustomProviderId};
 use crate::store::CustomProviderStore;
+use crate::store::rows::CUSTOM_PROVIDER;
 use crate::store::text::json_text;
 use async_trait::async_trait;
 use deadpool_postgres::GenericClient;
-use tokio_postgres::Row;
-
-/// In the order in which [`read`] takes them.
-const COLUMNS: &str = "id, revision, name, created_at, updated_at, routes, authentication_param";
 
 #[async_trait]
 impl CustomProviderStore for PostgresStore {
@@ -70,13 +67,8 @@ impl CustomProviderStore for PostgresStore {
     }
 
     async fn list_custom_providers(&self) -> Result<Vec<CustomProvider>> {
-        let sql = format!("SELECT {COLUMNS} FROM custom_providers ORDER BY created_at, seq");
-        twice(|| async {
-            let connection = self.connection().await?;
-            let rows = connection.query(&connection.prepare_cached(&sql).await?, &[]).await?;
-            rows.iter().map(read).collect()
-        })
-        .await
+        let sql = format!("SELECT {CUSTOM_PROVIDER} FROM custom_providers ORDER BY created_at, seq");
+        twice(|| async { all(&self.connection().await?, &sql, &[]).await }).await
     }
 }
 
@@ -89,19 +81,5 @@ async fn find_by(
     unique: &'static str,
     value: Value<'_>,
 ) -> Result<Option<CustomProvider>> {
-    let sql = format!("SELECT {COLUMNS} FROM custom_providers WHERE {unique} = $1");
-    client.query_opt(&client.prepare_cached(&sql).await?, &[value]).await?.as_ref().map(read).transpose()
-}
-
-fn read(row: &Row) -> Result<CustomProvider> {
-    let mut columns = Columns::new(row);
-    Ok(CustomProvider {
-        id: CustomProviderId::from_uuid(columns.uuid()?),
-        revision: columns.take()?,
-        name: columns.text()?,
-        created_at: UnixMillis(columns.take()?),
-        updated_at: UnixMillis(columns.take()?),
-        routes: columns.json()?,
-        authentication_param: columns.text()?,
-    })
+    one(client, &format!("SELECT {CUSTOM_PROVIDER} FROM custom_providers WHERE {unique} = $1"), &[value]).await
 }

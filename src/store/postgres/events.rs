@@ -5,13 +5,14 @@ use super::cover::{Cover, Finest};
 use super::filter::Conditions;
 use super::fold::{FOLDED, Way, fold};
 use super::lanes::Failure;
-use super::row::{Columns, storable};
+use super::row::storable;
 use super::{PostgresStore, Result, StoreError, charges, objects, sums, twice};
-use crate::domain::{Event, EventFlag, EventId, KeyId, Money, SettingId, UnixMillis, Usage};
-use crate::store::text::{json_text, or_null, stored};
-use crate::store::{EventFilter, EventOrder, Page};
+use crate::domain::{Event, KeyId, Money, SettingId};
+use crate::store::columns::read;
+use crate::store::rows::{EVENT, event_order};
+use crate::store::text::{json_or_null, json_text, or_null, stored};
+use crate::store::{EventFilter, Page};
 use deadpool_postgres::{GenericClient, Transaction};
-use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -19,10 +20,6 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
-
-/// Read in this order.
-const COLUMNS: &str = "id, created_at, key_id, cost, latency_ms, status, provider, model, custom_id, user_id, tags, \
-    flags, setting_id, method, path, usage, request_id, upstream_request_id, metadata, route, request, response";
 
 /// Of one statement: rows, and bytes of their bodies. The protocol takes 1 GB.
 const MOST_ROWS: usize = 2_000;
@@ -192,8 +189,8 @@ impl<'e> Rows<'e> {
             Some(text(&event.provider)),
             Some(text(&event.method)),
             Some(text(&event.path)),
-            list_or_null(&event.flags)?,
-            usage_or_null(&event.usage)?,
+            json_or_null(&event.flags)?,
+            json_or_null(&event.usage)?,
             or_null(&event.request_id).map(text),
             or_null(&event.upstream_request_id).map(text),
             json(event.metadata.as_deref()),
@@ -278,22 +275,17 @@ async fn list(tx: &Transaction<'_>, filter: &EventFilter) -> Result<Page<Event>>
     if let Some(status) = filter.status {
         conditions.and("status = ?", i32::from(status));
     }
-    let order = match filter.order {
-        EventOrder::OldestFirst => "created_at, id",
-        EventOrder::NewestFirst => "created_at DESC, id DESC",
-        EventOrder::CheapestFirst => "cost, created_at, id",
-        EventOrder::DearestFirst => "cost DESC, created_at DESC, id DESC",
-    };
+    let order = event_order(filter.order);
     let count = if filter.paging.count { count(tx, filter, &conditions).await? } else { 0 };
     // What is sorted is only the ids: rows are wide.
     let page = conditions.page(filter.paging);
     let sql = format!(
-        "SELECT {COLUMNS} FROM events JOIN (SELECT id FROM events{} ORDER BY {order}{page}) AS page USING (id) \
+        "SELECT {EVENT}, request, response FROM events JOIN (SELECT id FROM events{} ORDER BY {order}{page}) AS page USING (id) \
          ORDER BY {order}",
         conditions.sql()
     );
     let rows = tx.query(&sql, &conditions.parameters()).await?;
-    let mut rows = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let mut rows = rows.iter().map(read).collect::<Result<Vec<Event>>>()?;
     restore(tx, &mut rows).await?;
     Ok(Page { rows, count })
 }
@@ -303,7 +295,7 @@ async fn count(tx: &Transaction<'_>, filter: &EventFilter, conditions: &Conditio
     let of_events = !filter.custom_ids.is_empty() || !filter.user_ids.is_empty() || !filter.tags.is_empty();
     if of_events || filter.status.is_some() {
         let sql = format!("SELECT count(*) FROM events{}", conditions.sql());
-        return Columns::new(&tx.query_one(&sql, &conditions.parameters()).await?).count();
+        return read(&tx.query_one(&sql, &conditions.parameters()).await?);
     }
     let from = filter.start.map_or(i64::MIN, |start| start.saturating_mul(1000));
     let to = filter.end.map_or(i64::MAX, |end| end.saturating_add(1).saturating_mul(1000));
@@ -311,7 +303,7 @@ async fn count(tx: &Transaction<'_>, filter: &EventFilter, conditions: &Conditio
     asked.of_keys(&filter.key_ids);
     let sql =
         format!("SELECT {} FROM ({}) AS parts", sums::saturated("sum(requests)"), asked.parts(&[], &["requests"]));
-    Columns::new(&tx.query_one(&sql, &asked.parameters()).await?).count()
+    read(&tx.query_one(&sql, &asked.parameters()).await?)
 }
 
 /// The filters that lists and reports share; an empty one matches everything.
@@ -334,36 +326,6 @@ pub(super) fn who(
     conditions.has_all("tags", &briefs(tags));
 }
 
-fn read(row: &Row) -> Result<Event> {
-    let mut columns = Columns::new(row);
-    Ok(Event {
-        id: EventId::from_uuid(columns.uuid()?),
-        created_at: UnixMillis(columns.take()?),
-        key_id: columns.take::<Option<Uuid>>()?.map(KeyId::from_uuid),
-        cost: Money::from_units(columns.take()?),
-        latency_ms: columns.count()?,
-        status: u16::try_from(columns.take::<i32>()?).unwrap_or(u16::MAX),
-        provider: columns.text()?,
-        model: columns.text()?,
-        custom_id: columns.text_or_null()?,
-        user_id: columns.text_or_null()?,
-        tags: columns.take::<Option<Vec<Box<str>>>>()?.unwrap_or_default(),
-        flags: columns.json_or_null::<Vec<EventFlag>>()?.unwrap_or_default(),
-        setting_id: columns.take::<Option<Uuid>>()?.map(SettingId::from_uuid),
-        method: columns.text()?,
-        path: columns.text()?,
-        usage: columns.json_or_null()?.unwrap_or_default(),
-        request_id: columns.text_or_null()?,
-        upstream_request_id: columns.text_or_null()?,
-        metadata: columns.json_or_null()?,
-        route: columns.json_or_null()?,
-        request: columns.json_or_null()?,
-        response: columns.json_or_null()?,
-        objects: None,
-        quota: None,
-    })
-}
-
 /// Puts whole texts where short forms are.
 async fn restore(client: &impl GenericClient, events: &mut [Event]) -> Result<()> {
     let mut texts: Vec<&str> = Vec::new();
@@ -379,12 +341,4 @@ async fn restore(client: &impl GenericClient, events: &mut [Event]) -> Result<()
         event.tags.iter_mut().for_each(|tag| whole.restore(tag));
     }
     Ok(())
-}
-
-fn list_or_null<T: Serialize>(list: &[T]) -> Result<Option<String>> {
-    if list.is_empty() { Ok(None) } else { json_text(list).map(Some) }
-}
-
-fn usage_or_null(usage: &Usage) -> Result<Option<String>> {
-    if *usage == Usage::default() { Ok(None) } else { json_text(usage).map(Some) }
 }

@@ -3,11 +3,13 @@
 //! A kind that this version does not know is a later version's, which shares the database during an upgrade: it is
 //! passed over, and what is known is told all the same.
 
-use super::changes::Kind;
 use super::page::view;
-use super::row::Columns;
-use super::{PostgresStore, Result, custom_providers, groups, keys, models, routes, settings, twice};
+use super::row::all;
+use super::{PostgresStore, Result, custom_providers, groups, models, routes, settings, twice};
 use crate::domain::{CustomProviderId, GroupId, Key, KeyDigest, KeyId, ModelId, RouteId, SettingId};
+use crate::store::columns::Columns;
+use crate::store::names::Kind;
+use crate::store::rows::KEY;
 use crate::store::seal::Sealer;
 use crate::store::{Change, ChangeFeed, Changes};
 use async_trait::async_trait;
@@ -67,7 +69,7 @@ async fn page(tx: &Transaction<'_>, after: i64) -> Result<(i64, Vec<Noted>)> {
     for row in tx.query(&statement, &[&after, &known.as_slice(), &PAGE]).await? {
         let mut columns = Columns::new(&row);
         position = columns.take()?;
-        let kind = columns.named("kind of change", Kind::parse)?;
+        let kind = columns.take()?;
         noted.push(Noted { kind, row: columns.take()?, gone: columns.take()? });
     }
     Ok((position, noted))
@@ -81,9 +83,8 @@ async fn keys_of(tx: &Transaction<'_>, noted: &[Noted]) -> Result<HashMap<KeyId,
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let statement = tx.prepare_cached(&format!("SELECT {} FROM keys WHERE id = ANY($1)", keys::COLUMNS)).await?;
-    let rows = tx.query(&statement, &[&ids]).await?;
-    rows.iter().map(|row| keys::take(&mut Columns::new(row)).map(|key| (key.id, key))).collect()
+    let keys: Vec<Key> = all(tx, &format!("SELECT number, {KEY} FROM keys WHERE id = ANY($1)"), &[&ids]).await?;
+    Ok(keys.into_iter().map(|key| (key.id, key)).collect())
 }
 
 /// Living rows are read on the same view, so they are there, unless an operator's SQL took them.

@@ -4,12 +4,13 @@
 use super::changes::{self, Kind};
 use super::filter::Conditions;
 use super::key_row::distinct;
-use super::models::{self, SealedModel};
 use super::page::{List, page};
-use super::row::{Columns, refused};
+use super::row::{all, one, refused};
 use super::{Result, StoreError};
-use crate::domain::{GrantId, Key, ModelId, UnixMillis};
+use crate::domain::{Key, ModelId, UnixMillis};
+use crate::store::names::Side;
 use crate::store::seal::Sealer;
+use crate::store::sealed::{MODEL, SealedGrant, open_page};
 use crate::store::{Grant, GrantAction, GrantFilter, Granted, Grantee, GranteeKind, Page};
 use deadpool_postgres::Transaction;
 
@@ -18,24 +19,8 @@ const REPEAT: &str = "UPDATE keys SET revision = revision + 1, model_ids = \
     (SELECT array_agg(g.model_id ORDER BY g.id) FROM key_grants AS g WHERE g.key_number = keys.number) \
     WHERE number = ANY($1) RETURNING uuid_send(id)";
 
-/// The table of a kind of grantee, and its column that names the grantee.
-struct Side {
-    table: &'static str,
-    grantee: &'static str,
-    /// For lists: grants `g`, grantees `o`, models `m`.
-    joined: &'static str,
-}
-
-const KEYS: Side = Side {
-    table: "key_grants",
-    grantee: "key_number",
-    joined: "key_grants AS g JOIN keys AS o ON o.number = g.key_number JOIN models AS m ON m.id = g.model_id",
-};
-const GROUPS: Side = Side {
-    table: "group_grants",
-    grantee: "group_id",
-    joined: "group_grants AS g JOIN groups AS o ON o.id = g.group_id JOIN models AS m ON m.id = g.model_id",
-};
+const KEYS: Side = Side::of(GranteeKind::Key, "number");
+const GROUPS: Side = Side::of(GranteeKind::Group, "number");
 
 /// The grants that new keys come with, whose rows repeat them already. Numbered from `first` in their order.
 pub(super) async fn insert_with_keys(tx: &Transaction<'_>, keys: &[Key], first: i64) -> Result<()> {
@@ -116,23 +101,16 @@ async fn unbind(tx: &Transaction<'_>, side: &Side, number: i64, model: ModelId) 
 /// The grantees that had it.
 async fn revoke(tx: &Transaction<'_>, side: &Side, model: ModelId) -> Result<Vec<i64>> {
     let sql = format!("DELETE FROM {} WHERE model_id = $1 RETURNING {}", side.table, side.grantee);
-    let rows = tx.query(&tx.prepare_cached(&sql).await?, &[&model.0]).await?;
-    rows.iter().map(|row| Columns::new(row).take()).collect()
+    all(tx, &sql, &[&model.0]).await
 }
 
 /// By what grants name the grantee.
 async fn number(tx: &Transaction<'_>, grantee: Grantee) -> Result<i64> {
-    let found = match grantee {
-        Grantee::Key(id) => {
-            let statement = tx.prepare_cached("SELECT number FROM keys WHERE id = $1").await?;
-            tx.query_opt(&statement, &[id.as_uuid()]).await?
-        }
-        Grantee::Group(id) => {
-            let statement = tx.prepare_cached("SELECT id FROM groups WHERE id = $1").await?;
-            tx.query_opt(&statement, &[&id.0]).await?
-        }
+    let number = match grantee {
+        Grantee::Key(id) => one(tx, "SELECT number FROM keys WHERE id = $1", &[id.as_uuid()]).await?,
+        Grantee::Group(id) => one(tx, "SELECT id FROM groups WHERE id = $1", &[&id.0]).await?,
     };
-    Columns::new(&found.ok_or(StoreError::NotFound)?).take()
+    number.ok_or(StoreError::NotFound)
 }
 
 async fn touch_keys(tx: &Transaction<'_>, numbers: &[i64]) -> Result<()> {
@@ -156,10 +134,8 @@ async fn touch_groups(tx: &Transaction<'_>, ids: &[i64]) -> Result<()> {
 }
 
 pub(super) async fn list(tx: &Transaction<'_>, sealer: &Sealer, filter: &GrantFilter) -> Result<Page<Grant>> {
-    let side = match filter.kind {
-        GranteeKind::Key => KEYS,
-        GranteeKind::Group => GROUPS,
-    };
+    let side = Side::of(filter.kind, "number");
+    let joined = side.joined();
     let mut conditions = Conditions::default();
     if let Some(grantee) = filter.grantee {
         conditions.and(&format!("g.{} = ?", side.grantee), grantee);
@@ -170,14 +146,7 @@ pub(super) async fn list(tx: &Transaction<'_>, sealer: &Sealer, filter: &GrantFi
     if let Some(text) = &filter.text {
         conditions.any_contains(&["o.name_folded", "m.name_folded"], text);
     }
-    let columns = format!("g.id, g.{}, o.name, g.created_at, {}", side.grantee, models::COLUMNS);
-    let list = List { columns: &columns, tables: side.joined, order: "g.id" };
-    page(tx, list, conditions, filter.paging, |row| {
-        let mut columns = Columns::new(row);
-        let (id, grantee) = (GrantId(columns.take()?), columns.take()?);
-        let (grantee_name, created_at) = (columns.text()?, UnixMillis(columns.take()?));
-        let sealed: SealedModel = models::take(&mut columns)?;
-        Ok(Grant { id, grantee, grantee_name, created_at, model: models::open(sealer, sealed)? })
-    })
-    .await
+    let columns = format!("g.id, g.{}, o.name, g.created_at, {MODEL}", side.grantee);
+    let list = List { columns: &columns, tables: &joined, order: "g.id" };
+    open_page(page::<SealedGrant>(tx, list, conditions, filter.paging).await?, sealer)
 }

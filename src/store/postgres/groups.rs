@@ -3,19 +3,18 @@
 use super::changes::{self, Kind};
 use super::filter::Conditions;
 use super::models::stale;
-use super::numbers::{self, Numbered};
+use super::numbers;
 use super::page::{List, page};
-use super::row::{Columns, Value, refused, storable};
+use super::row::{Value, one, refused, storable};
 use super::{Result, StoreError};
-use crate::domain::{Group, GroupId, ModelId, UnixMillis};
+use crate::domain::{Group, GroupId};
+use crate::store::rows::GROUP;
 use crate::store::text::folded;
-use crate::store::{Page, Paging};
+use crate::store::{Numbered, Page, Paging};
 use deadpool_postgres::{GenericClient, Transaction};
-use tokio_postgres::Row;
 
-/// In the order in which [`read`] takes them.
-const COLUMNS: &str = "id, revision, name, code, created_at, updated_at, \
-    ARRAY(SELECT g.model_id FROM group_grants AS g WHERE g.group_id = groups.id ORDER BY g.id)";
+/// The models that are granted to a group.
+const MODELS: &str = "ARRAY(SELECT g.model_id FROM group_grants AS g WHERE g.group_id = groups.id ORDER BY g.id)";
 
 pub(super) async fn insert(tx: &Transaction<'_>, group: &Group) -> Result<GroupId> {
     let id = numbers::next(tx, Numbered::Group, 1).await?;
@@ -61,8 +60,7 @@ pub(super) async fn delete(tx: &Transaction<'_>, id: GroupId) -> Result<()> {
 }
 
 pub(super) async fn find(client: &impl GenericClient, id: GroupId) -> Result<Option<Group>> {
-    let statement = client.prepare_cached(&format!("SELECT {COLUMNS} FROM groups WHERE id = $1")).await?;
-    client.query_opt(&statement, &[&id.0]).await?.as_ref().map(read).transpose()
+    one(client, &format!("SELECT {GROUP}, {MODELS} FROM groups WHERE id = $1"), &[&id.0]).await
 }
 
 pub(super) async fn list(tx: &Transaction<'_>, name: Option<&str>, paging: Paging) -> Result<Page<Group>> {
@@ -70,18 +68,6 @@ pub(super) async fn list(tx: &Transaction<'_>, name: Option<&str>, paging: Pagin
     if let Some(name) = name {
         conditions.contains("name_folded", name);
     }
-    page(tx, List { columns: COLUMNS, tables: "groups", order: "id" }, conditions, paging, read).await
-}
-
-fn read(row: &Row) -> Result<Group> {
-    let mut columns = Columns::new(row);
-    Ok(Group {
-        id: GroupId(columns.take()?),
-        revision: columns.take()?,
-        name: columns.text()?,
-        code: columns.take()?,
-        created_at: UnixMillis(columns.take()?),
-        updated_at: UnixMillis(columns.take()?),
-        models: columns.take::<Vec<i64>>()?.into_iter().map(ModelId).collect(),
-    })
+    let columns = &format!("{GROUP}, {MODELS}");
+    page(tx, List { columns, tables: "groups", order: "id" }, conditions, paging).await
 }

@@ -1,7 +1,10 @@
 //! What an import notes and restores.
 
-use super::{PostgresStore, Result, StoreError, change, keys};
-use crate::domain::{Account, Event, EventId, InstanceId, Key, KeyId, Money, UnixMillis};
+use super::row::{all, one};
+use super::{PostgresStore, Result, StoreError, change, keys, numbers};
+use crate::domain::{Account, Event, EventId, InstanceId, Key, KeyId, Money};
+use crate::store::columns::read;
+use crate::store::rows::{ACCOUNT, IMPORT_NOTE};
 use crate::store::{EventStore, ImportNote, ImportStore, Numbered};
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
@@ -13,13 +16,8 @@ const IMPORTS: InstanceId = InstanceId(-1);
 #[async_trait]
 impl ImportStore for PostgresStore {
     async fn import_note(&self, source: &str, kind: &str, source_id: &str) -> Result<Option<ImportNote>> {
-        let connection = self.connection().await?;
-        let sql = "SELECT source_id, target, revision FROM imports WHERE source = $1 AND kind = $2 AND source_id = $3";
-        let statement = connection.prepare_cached(sql).await?;
-        let Some(row) = connection.query_opt(&statement, &[&source, &kind, &source_id]).await? else {
-            return Ok(None);
-        };
-        Ok(Some(ImportNote { source_id: row.try_get(0)?, target: row.try_get(1)?, revision: row.try_get(2)? }))
+        let sql = format!("SELECT {IMPORT_NOTE} FROM imports WHERE source = $1 AND kind = $2 AND source_id = $3");
+        one(&self.connection().await?, &sql, &[&source, &kind, &source_id]).await
     }
 
     async fn write_import_notes(&self, source: &str, kind: &str, notes: &[ImportNote]) -> Result<()> {
@@ -35,15 +33,10 @@ impl ImportStore for PostgresStore {
     }
 
     async fn number_from(&self, rows: Numbered, next: i64) -> Result<()> {
-        let kind = match rows {
-            Numbered::Key => "key",
-            Numbered::Model => "model",
-            Numbered::Group => "group",
-        };
         let mut connection = self.connection().await?;
         let tx = change(&mut connection).await?;
         let sql = "UPDATE numbers SET last = $2 WHERE kind = $1 AND last < $2";
-        tx.execute(sql, &[&kind, &next.saturating_sub(1)]).await?;
+        tx.execute(sql, &[&numbers::name(rows), &next.saturating_sub(1)]).await?;
         Ok(tx.commit().await?)
     }
 
@@ -63,16 +56,9 @@ impl ImportStore for PostgresStore {
         // Of the key, so that an account that is not there cannot be made beside this.
         let known = tx.query_opt("SELECT 1 FROM keys WHERE id = $1 FOR UPDATE", &[key.as_uuid()]).await?;
         known.ok_or(StoreError::NotFound)?;
-        let sql = "SELECT month, month_fee, balance FROM accounts WHERE key_id = $1 FOR UPDATE";
-        let found = match tx.query_opt(sql, &[key.as_uuid()]).await? {
-            None => Account::default(),
-            Some(row) => Account {
-                month: UnixMillis(row.try_get(0)?),
-                month_fee: Money::from_units(row.try_get(1)?),
-                balance: Money::from_units(row.try_get(2)?),
-            },
-        };
-        if found != before {
+        let sql = format!("SELECT {ACCOUNT} FROM accounts WHERE key_id = $1 FOR UPDATE");
+        let found: Option<Account> = tx.query_opt(&sql, &[key.as_uuid()]).await?.as_ref().map(read).transpose()?;
+        if found.unwrap_or_default() != before {
             return Err(StoreError::Conflict);
         }
         write_account(&tx, key, before, account).await?;
@@ -85,19 +71,13 @@ impl ImportStore for PostgresStore {
     }
 
     async fn known_events(&self, ids: &[EventId]) -> Result<Vec<EventId>> {
-        let connection = self.connection().await?;
         let ids: Vec<Uuid> = ids.iter().map(|id| *id.as_uuid()).collect();
-        let statement = connection.prepare_cached("SELECT id FROM events WHERE id = ANY ($1)").await?;
-        let rows = connection.query(&statement, &[&ids]).await?;
-        rows.iter().map(|row| Ok(EventId::from_uuid(row.try_get(0)?))).collect()
+        all(&self.connection().await?, "SELECT id FROM events WHERE id = ANY ($1)", &[&ids]).await
     }
 
     async fn imported_spend(&self, source: &str) -> Result<Vec<(KeyId, Money)>> {
-        let connection = self.connection().await?;
-        let rows = connection.query("SELECT key_id, total FROM imported_spend WHERE source = $1", &[&source]).await?;
-        let read =
-            |row: &tokio_postgres::Row| Ok((KeyId::from_uuid(row.try_get(0)?), Money::from_units(row.try_get(1)?)));
-        rows.iter().map(read).collect()
+        let sql = "SELECT key_id, total FROM imported_spend WHERE source = $1";
+        self.connection().await?.query(sql, &[&source]).await?.iter().map(read).collect()
     }
 
     async fn import_spend(&self, source: &str, totals: &[(KeyId, Money)]) -> Result<()> {

@@ -2,28 +2,22 @@
 
 use super::Result;
 use super::filter::Conditions;
-use super::keys::{COLUMNS, take};
 use super::page::{List, page};
-use super::row::{Columns, storable};
+use super::row::storable;
 use crate::domain::{Key, Role};
+use crate::store::names::direction;
+use crate::store::rows::{KEY, key_order};
 use crate::store::{KeyFilter, KeySort, Order, Page};
 use deadpool_postgres::Transaction;
 
 pub(super) async fn list(tx: &Transaction<'_>, filter: &KeyFilter) -> Result<Page<Key>> {
-    let (by, direction) = (expression(filter.sort), direction(filter.order));
+    let (by, direction) = (key_order(filter.sort, "number"), direction(filter.order));
     // An index has the creation with the id; nothing is sorted then.
     let tie = if filter.sort == KeySort::Created { "id" } else { "number" };
     let order =
         format!("{by} {}, {tie} {direction}", if nullable(filter.sort) { nulls(filter.order) } else { direction });
-    let list = List { columns: COLUMNS, tables: "keys", order: &order };
-    page(tx, list, conditions(filter), filter.paging, |row| take(&mut Columns::new(row))).await
-}
-
-pub(super) const fn direction(order: Order) -> &'static str {
-    match order {
-        Order::Ascending => "ASC",
-        Order::Descending => "DESC",
-    }
+    let list = List { columns: &format!("number, {KEY}"), tables: "keys", order: &order };
+    page(tx, list, conditions(filter), filter.paging).await
 }
 
 /// No quota is less than any.
@@ -37,22 +31,6 @@ const fn nulls(order: Order) -> &'static str {
 /// Of the others an index may be read, which has its NULLs at the end.
 fn nullable(sort: KeySort) -> bool {
     sort == KeySort::Quota
-}
-
-/// By what a list is sorted, as SQL. A key without an account or spend counts as one that has nothing in it.
-fn expression(sort: KeySort) -> String {
-    let of_account = |what: &str| format!("coalesce((SELECT {what} FROM accounts AS a WHERE a.key_id = keys.id), 0)");
-    match sort {
-        KeySort::Created => "created_at".to_owned(),
-        KeySort::Number => "number".to_owned(),
-        KeySort::Name => "name_folded".to_owned(),
-        KeySort::Total => "coalesce((SELECT sum(s.total) FROM key_spend AS s WHERE s.key_id = keys.id), 0)".to_owned(),
-        // As `Account::used`. The month is a number, not text of a caller.
-        KeySort::Month(month) => of_account(&format!("CASE WHEN a.month >= {} THEN a.month_fee ELSE 0 END", month.0)),
-        KeySort::Quota => "quota".to_owned(),
-        KeySort::Balance => of_account("a.balance"),
-        KeySort::Updated => "updated_at".to_owned(),
-    }
 }
 
 fn conditions(filter: &KeyFilter) -> Conditions {

@@ -1,24 +1,15 @@
 //! Keys: rows with every rule of a key in its own column, so that an operator can read them.
 
 use super::changes::{self, Kind};
-use super::numbers::{self, Numbered};
+use super::numbers;
 use super::page::view;
-use super::row::{Columns, Value, refused};
+use super::row::{Value, one, refused};
 use super::{PostgresStore, Result, StoreError, accounts, change, grants, key_list, key_row, twice};
-use crate::domain::{
-    Account, BudgetMode, GroupId, Key, KeyDigest, KeyId, Membership, ModelId, Money, RateLimit, Role, SettingId,
-    SpendLimit, UnixMillis, Window,
-};
-use crate::store::{Books, KeyFilter, KeyStore, Page};
+use crate::domain::{Account, Key, KeyDigest, KeyId, Money, UnixMillis};
+use crate::store::rows::KEY;
+use crate::store::{Books, KeyFilter, KeyStore, Numbered, Page};
 use async_trait::async_trait;
 use deadpool_postgres::{GenericClient, Transaction};
-use uuid::Uuid;
-
-/// In the order in which [`take`] takes them.
-pub(super) const COLUMNS: &str = "id, number, revision, digest, hint, name, tags, created_at, updated_at, revoked, \
-    revoked_reason, single_setting, setting_ids, rotation, allowed_paths, ttl, rate_limit, rate_window, \
-    total_budget, window_budget, window_budget_window, budget_mode, log_request, log_response, policy_id, \
-    is_key_not_hashed, email, role, group_id, model_ids, quota";
 
 #[async_trait]
 impl KeyStore for PostgresStore {
@@ -46,9 +37,8 @@ impl KeyStore for PostgresStore {
         let mut connection = self.write_connection().await?;
         let tx = change(&mut connection).await?;
         // Grants and account go with it: foreign keys say so.
-        let statement = tx.prepare_cached("DELETE FROM keys WHERE id = $1 RETURNING digest").await?;
-        let gone = tx.query_opt(&statement, &[id.as_uuid()]).await?.ok_or(StoreError::NotFound)?;
-        changes::note_gone(&tx, id, &Columns::new(&gone).bytes()?).await?;
+        let digest = one(&tx, "DELETE FROM keys WHERE id = $1 RETURNING digest", &[id.as_uuid()]).await?;
+        changes::note_gone(&tx, id, &digest.ok_or(StoreError::NotFound)?).await?;
         Ok(tx.commit().await?)
     }
 
@@ -125,62 +115,5 @@ pub(super) async fn find(client: &impl GenericClient, id: KeyId) -> Result<Optio
 }
 
 async fn find_by(client: &impl GenericClient, unique: &str, value: Value<'_>) -> Result<Option<Key>> {
-    let statement = client.prepare_cached(&format!("SELECT {COLUMNS} FROM keys WHERE {unique} = $1")).await?;
-    let row = client.query_opt(&statement, &[value]).await?;
-    row.map(|row| take(&mut Columns::new(&row))).transpose()
-}
-
-/// Takes [`COLUMNS`], which may follow others.
-pub(super) fn take(columns: &mut Columns<'_>) -> Result<Key> {
-    let mut key = Key {
-        id: KeyId::from_uuid(columns.uuid()?),
-        number: columns.take()?,
-        revision: columns.take()?,
-        digest: KeyDigest::from_bytes(columns.bytes()?),
-        hint: columns.text()?,
-        name: columns.text()?,
-        tags: columns.take::<Vec<Box<str>>>()?.into(),
-        created_at: UnixMillis(columns.take()?),
-        updated_at: UnixMillis(columns.take()?),
-        revoked: columns.take()?,
-        revoked_reason: columns.text()?,
-        single_setting: columns.take()?,
-        setting_ids: columns.take::<Vec<Uuid>>()?.into_iter().map(SettingId::from_uuid).collect(),
-        rotation: columns.take()?,
-        allowed_paths: columns.json()?,
-        ttl: columns.text()?,
-        rate: None,
-        total_budget: None,
-        window_budget: None,
-        budget_mode: None,
-        log_request: false,
-        log_response: false,
-        policy_id: Box::default(),
-        is_key_not_hashed: false,
-        membership: None,
-    };
-    let rate: (Option<i64>, _) = (columns.take()?, columns.named_or_null("window", Window::parse)?);
-    if let (Some(limit), Some(window)) = rate {
-        key.rate = Some(RateLimit { limit: u64::try_from(limit).unwrap_or(0), window });
-    }
-    key.total_budget = columns.take::<Option<i64>>()?.map(Money::from_units);
-    let spend: (Option<i64>, _) = (columns.take()?, columns.named_or_null("window", Window::parse)?);
-    if let (Some(limit), Some(window)) = spend {
-        key.window_budget = Some(SpendLimit { limit: Money::from_units(limit), window });
-    }
-    key.budget_mode = columns.named_or_null("budget mode", BudgetMode::parse)?;
-    key.log_request = columns.take()?;
-    key.log_response = columns.take()?;
-    key.policy_id = columns.text()?;
-    key.is_key_not_hashed = columns.take()?;
-    let membership = Membership {
-        email: columns.take()?,
-        role: columns.named_or_null("role", Role::parse)?.unwrap_or_default(),
-        group: columns.take::<Option<i64>>()?.map(GroupId),
-        models: columns.take::<Option<Vec<i64>>>()?.unwrap_or_default().into_iter().map(ModelId).collect(),
-        quota: columns.take::<Option<i64>>()?.map(Money::from_units),
-    };
-    // Few of a million keys need the space.
-    key.membership = (membership != Membership::default()).then(|| Box::new(membership));
-    Ok(key)
+    one(client, &format!("SELECT number, {KEY} FROM keys WHERE {unique} = $1"), &[value]).await
 }

@@ -102,6 +102,12 @@ impl std::fmt::Display for Failure {
 }
 impl std::error::Error for Failure {}
 
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self(error)
+    }
+}
+
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
         engine(Failure(error))

@@ -1,8 +1,8 @@
 //! The shared store: one Postgres database, any number of gateways.
 //!
-//! A file per aggregate holds its SQL, as in `sqlite`. Rows are read by position through `row::Columns`; filters become
-//! bound parameters in `filter::Conditions`, never text. JSON is kept as text, as it was written: `jsonb` would reorder
-//! it and refuse some of it.
+//! A file per aggregate holds its SQL, as in `sqlite`. `row` says how columns are stored; filters become bound parameters
+//! in `filter::Conditions`, never text. JSON is kept as text, as it was written: `jsonb` would reorder it and refuse some
+//! of it.
 
 mod accounts;
 mod address;

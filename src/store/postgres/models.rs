@@ -2,31 +2,21 @@
 
 use super::changes::{self, Kind};
 use super::filter::Conditions;
-use super::key_list::direction;
-use super::numbers::{self, Numbered};
+use super::numbers;
 use super::page::{List, page, view};
-use super::row::{Columns, Value, refused, storable};
+use super::row::{Value, one, refused, storable};
 use super::{PostgresStore, Result, StoreError, change, grants, groups, twice};
-use crate::domain::{Group, GroupId, Model, ModelId, Money, Secret, UnixMillis};
+use crate::domain::{Group, GroupId, Model, ModelId, UnixMillis};
+use crate::store::columns::read;
+use crate::store::names::{SEEDED, direction};
 use crate::store::seal::Sealer;
+use crate::store::sealed::{MODEL, Sealed, SealedModel, config_of, open_page};
 use crate::store::text::folded;
 use crate::store::{
-    FirstModels, Grant, GrantAction, GrantFilter, Granted, Grantee, ModelFilter, ModelStore, Page, Paging,
+    FirstModels, Grant, GrantAction, GrantFilter, Granted, Grantee, ModelFilter, ModelStore, Numbered, Page, Paging,
 };
 use async_trait::async_trait;
 use deadpool_postgres::{GenericClient, Transaction};
-
-/// In the order in which [`take`] takes them, of the table alias `m`.
-pub(super) const COLUMNS: &str = "m.id, m.revision, m.name, m.provider, m.multiple, m.price_in, m.price_out, \
-    m.created_at, m.updated_at, m.config";
-
-/// What a sealed configuration is called.
-const ENTRY: &str = "config";
-/// The milestone of [`seed`].
-const SEEDED: &str = "first_models";
-
-/// A model without its configuration, and this as it is stored.
-pub(super) type SealedModel = (Model, String);
 
 #[async_trait]
 impl ModelStore for PostgresStore {
@@ -164,7 +154,7 @@ async fn insert(tx: &Transaction<'_>, sealer: &Sealer, model: &Model) -> Result<
         &model.multiple,
         &model.price_in.units(),
         &model.price_out.units(),
-        &sealer.seal(id, ENTRY, &model.config)?,
+        &config_of(id, &model.config, sealer)?,
         &model.updated_at.0,
         &model.created_at.0,
     ];
@@ -190,7 +180,7 @@ async fn update(tx: &Transaction<'_>, sealer: &Sealer, model: &Model) -> Result<
         &model.multiple,
         &model.price_in.units(),
         &model.price_out.units(),
-        &sealer.seal(model.id, ENTRY, &model.config)?,
+        &config_of(model.id, &model.config, sealer)?,
         &model.updated_at.0,
     ];
     if tx.execute(&statement, &values).await.map_err(refused)? == 0 {
@@ -222,9 +212,8 @@ async fn find_by(
     unique: &'static str,
     value: Value<'_>,
 ) -> Result<Option<Model>> {
-    let sql = format!("SELECT {COLUMNS} FROM models AS m WHERE m.{unique} = $1");
-    let row = client.query_opt(&client.prepare_cached(&sql).await?, &[value]).await?;
-    row.map(|row| open(sealer, take(&mut Columns::new(&row))?)).transpose()
+    let sql = format!("SELECT {MODEL} FROM models AS m WHERE m.{unique} = $1");
+    one(client, &sql, &[value]).await?.map(|row: SealedModel| row.open(sealer)).transpose()
 }
 
 async fn list(tx: &Transaction<'_>, sealer: &Sealer, filter: &ModelFilter) -> Result<Page<Model>> {
@@ -236,43 +225,21 @@ async fn list(tx: &Transaction<'_>, sealer: &Sealer, filter: &ModelFilter) -> Re
         conditions.and("m.provider = ?", storable(provider).into_owned());
     }
     let order = format!("m.id {}", direction(filter.order));
-    let list = List { columns: COLUMNS, tables: "models AS m", order: &order };
-    page(tx, list, conditions, filter.paging, |row| open(sealer, take(&mut Columns::new(row))?)).await
+    let list = List { columns: MODEL, tables: "models AS m", order: &order };
+    open_page(page::<SealedModel>(tx, list, conditions, filter.paging).await?, sealer)
 }
 
 /// Seals again, with the first master key, what was sealed with another one; how many.
 pub(super) async fn reseal(tx: &Transaction<'_>, sealer: &Sealer) -> Result<usize> {
-    let rows = tx.query(&format!("SELECT {COLUMNS} FROM models AS m"), &[]).await?;
-    let rows = rows.iter().map(|row| take(&mut Columns::new(row))).collect::<Result<Vec<_>>>()?;
+    let rows = tx.query(&format!("SELECT {MODEL} FROM models AS m"), &[]).await?;
+    let rows = rows.iter().map(read).collect::<Result<Vec<SealedModel>>>()?;
     let statement = tx.prepare_cached("UPDATE models SET config = $1 WHERE id = $2").await?;
     let mut touched = 0;
-    for row in rows.into_iter().filter(|row| !sealer.is_current(&row.1)) {
-        let model = open(sealer, row)?;
-        let config = sealer.seal(model.id, ENTRY, &model.config)?;
+    for row in rows.into_iter().filter(|row| !row.is_current(sealer)) {
+        let model = row.open(sealer)?;
+        let config = config_of(model.id, &model.config, sealer)?;
         tx.execute(&statement, &[&config, &model.id.0]).await?;
         touched += 1;
     }
     Ok(touched)
-}
-
-/// Takes [`COLUMNS`], which may follow others.
-pub(super) fn take(columns: &mut Columns<'_>) -> Result<SealedModel> {
-    let model = Model {
-        id: ModelId(columns.take()?),
-        revision: columns.take()?,
-        name: columns.text()?,
-        provider: columns.text()?,
-        multiple: columns.take()?,
-        price_in: Money::from_units(columns.take()?),
-        price_out: Money::from_units(columns.take()?),
-        created_at: UnixMillis(columns.take()?),
-        updated_at: UnixMillis(columns.take()?),
-        config: Secret::default(),
-    };
-    Ok((model, columns.take()?))
-}
-
-pub(super) fn open(sealer: &Sealer, (mut model, sealed): SealedModel) -> Result<Model> {
-    model.config = sealer.open(model.id, ENTRY, &sealed)?;
-    Ok(model)
 }

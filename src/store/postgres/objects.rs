@@ -1,14 +1,14 @@
 //! Whose object is whose, and which were charged: written with the events that say so.
 
 use super::brief::brief;
-use super::row::{Columns, storable};
+use super::row::{all, storable};
 use super::{PostgresStore, Result, twice};
 use crate::domain::{Event, KeyId, MadeObject, Money, SettingId, StoredObject};
 use crate::store::ObjectStore;
+use crate::store::rows::OBJECT;
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
 use std::collections::BTreeMap;
-use uuid::Uuid;
 
 /// Called for events that are new. The first that names an id wins.
 pub(super) async fn insert(tx: &Transaction<'_>, events: &[(&Event, Money)]) -> Result<()> {
@@ -42,36 +42,19 @@ pub(super) async fn insert(tx: &Transaction<'_>, events: &[(&Event, Money)]) -> 
 impl ObjectStore for PostgresStore {
     async fn objects(&self, provider: &str, ids: &[Box<str>]) -> Result<Vec<StoredObject>> {
         let asked = Asked::new(ids);
-        let sql = "SELECT id, kind, key_id, setting_id, charged_as FROM objects WHERE provider = $1 AND id = ANY($2)";
-        let rows = twice(|| async {
-            let connection = self.connection().await?;
-            let statement = connection.prepare_cached(sql).await?;
-            Ok(connection.query(&statement, &[&brief(provider), &asked.stored()]).await?)
-        })
-        .await?;
-        let read = |row: &tokio_postgres::Row| {
-            let mut columns = Columns::new(row);
-            Ok(StoredObject {
-                id: asked.as_asked(columns.text()?),
-                kind: columns.text()?,
-                owner: KeyId::from_uuid(columns.uuid()?),
-                setting: columns.take::<Option<Uuid>>()?.map(SettingId::from_uuid),
-                charged_as: columns.take()?,
-            })
-        };
-        rows.iter().map(read).collect()
+        let sql = format!("SELECT {OBJECT} FROM objects WHERE provider = $1 AND id = ANY($2)");
+        let rows: Vec<StoredObject> =
+            twice(|| async { all(&self.connection().await?, &sql, &[&brief(provider), &asked.stored()]).await })
+                .await?;
+        Ok(rows.into_iter().map(|object| StoredObject { id: asked.as_asked(object.id), ..object }).collect())
     }
 
     async fn charged(&self, provider: &str, ids: &[Box<str>]) -> Result<Vec<Box<str>>> {
         let asked = Asked::new(ids);
         let sql = "SELECT object_id FROM charges WHERE provider = $1 AND object_id = ANY($2)";
-        let rows = twice(|| async {
-            let connection = self.connection().await?;
-            let statement = connection.prepare_cached(sql).await?;
-            Ok(connection.query(&statement, &[&brief(provider), &asked.stored()]).await?)
-        })
-        .await?;
-        rows.iter().map(|row| Ok(asked.as_asked(Columns::new(row).text()?))).collect()
+        let ids: Vec<Box<str>> =
+            twice(|| async { all(&self.connection().await?, sql, &[&brief(provider), &asked.stored()]).await }).await?;
+        Ok(ids.into_iter().map(|id| asked.as_asked(id)).collect())
     }
 }
 

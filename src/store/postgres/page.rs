@@ -2,10 +2,11 @@
 
 use super::Result;
 use super::filter::Conditions;
-use super::row::Columns;
+use super::row::{all, one};
+use crate::store::columns::FromRow;
 use crate::store::{Page, Paging};
 use deadpool_postgres::{Object, Transaction};
-use tokio_postgres::{IsolationLevel, Row};
+use tokio_postgres::IsolationLevel;
 
 /// One consistent view that changes nothing: the rows of a page and their count fit together.
 pub(super) async fn view(connection: &mut Object) -> Result<Transaction<'_>> {
@@ -21,24 +22,21 @@ pub(super) struct List<'a> {
 }
 
 /// The rows of a page; and how many match in all, if that is asked for.
-pub(super) async fn page<T>(
+pub(super) async fn page<T: FromRow>(
     tx: &Transaction<'_>,
     list: List<'_>,
     mut conditions: Conditions,
     paging: Paging,
-    read: impl Fn(&Row) -> Result<T>,
 ) -> Result<Page<T>> {
     let List { columns, tables, order } = list;
     // First, because the bounds of the page are parameters too.
     let count = if paging.count { count(tx, tables, &conditions).await? } else { 0 };
     let bounds = conditions.page(paging);
     let sql = format!("SELECT {columns} FROM {tables}{} ORDER BY {order}{bounds}", conditions.sql());
-    let rows = tx.query(&tx.prepare_cached(&sql).await?, &conditions.parameters()).await?;
-    Ok(Page { rows: rows.iter().map(read).collect::<Result<_>>()?, count })
+    Ok(Page { rows: all(tx, &sql, &conditions.parameters()).await?, count })
 }
 
 async fn count(tx: &Transaction<'_>, tables: &str, conditions: &Conditions) -> Result<u64> {
     let sql = format!("SELECT count(*) FROM {tables}{}", conditions.sql());
-    let row = tx.query_one(&tx.prepare_cached(&sql).await?, &conditions.parameters()).await?;
-    Columns::new(&row).count()
+    Ok(one(tx, &sql, &conditions.parameters()).await?.unwrap_or_default())
 }

@@ -4,10 +4,10 @@
 
 use super::cover::HOUR;
 use super::fold::{FOLDED, Way, fold};
-use super::spend::first_id;
 use super::{Object, PostgresStore, Result};
 use crate::domain::UnixMillis;
 use crate::domain::window::Window;
+use crate::store::tally::first_id;
 use crate::store::text::stored;
 use std::time::Duration;
 

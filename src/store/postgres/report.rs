@@ -4,17 +4,15 @@
 use super::brief::whole_texts;
 use super::cover::{Buckets, Cover, FAR, Finest};
 use super::fold::{ALL_KEYS, latency_of};
-use super::row::Columns;
 use super::sums::{Asked, extent, saturated};
 use super::{PostgresStore, Result, StoreError, twice};
-use crate::domain::Money;
+use crate::store::columns::{Columns, read};
 use crate::store::percentile::Latencies;
+use crate::store::tally::{MOST_POINTS, place};
 use crate::store::{Report, ReportFilter, ReportPoint};
 use deadpool_postgres::Transaction;
 use uuid::Uuid;
 
-/// More points than this are refused: about 300 MB of answer.
-const MOST_POINTS: usize = if cfg!(test) { 1_000 } else { 1_000_000 };
 /// Up to so many events percentiles are exact. Beyond, from counts of latencies that are at most 1/128 off, unless the
 /// filter asks for what only events know.
 const EXACT_UP_TO: u64 = if cfg!(test) { 1_000 } else { 1_000_000 };
@@ -121,30 +119,26 @@ async fn points(tx: &Transaction<'_>, filter: &ReportFilter, range: (i64, i64)) 
         whole.restore_string(&mut point.custom_id);
         whole.restore_string(&mut point.user_id);
     }
-    points.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
+    points.sort_unstable_by(|a, b| place(a).cmp(&place(b)));
     Ok(points)
-}
-
-fn order(point: &ReportPoint) -> (i64, [&str; 4]) {
-    (point.at, [&point.model, &point.key_id, &point.custom_id, &point.user_id])
 }
 
 fn point(row: &tokio_postgres::Row, filter: &ReportFilter, buckets: Buckets) -> Result<ReportPoint> {
     let mut columns = Columns::new(row);
     let at = beginning(filter, buckets.base, columns.take()?);
     let by = filter.group_by;
-    let model = if by.model { columns.text()?.into() } else { String::new() };
-    let key = if by.key { Some(columns.uuid()?).filter(|id| !id.is_nil()) } else { None };
-    let mut text = |wanted| if wanted { columns.text_or_null().map(String::from) } else { Ok(String::new()) };
+    let model = if by.model { columns.take()? } else { String::new() };
+    let key = if by.key { Some(columns.take::<Uuid>()?).filter(|id| !id.is_nil()) } else { None };
+    let mut text = |wanted| if wanted { columns.or_default() } else { Ok(String::new()) };
     let (custom_id, user_id) = (text(by.custom_id)?, text(by.user_id)?);
     Ok(ReportPoint {
         at,
-        requests: columns.count()?,
-        cost: Money::from_units(columns.take()?),
-        latency_ms: columns.count()?,
-        prompt_tokens: columns.count()?,
-        completion_tokens: columns.count()?,
-        successes: columns.count()?,
+        requests: columns.take()?,
+        cost: columns.take()?,
+        latency_ms: columns.take()?,
+        prompt_tokens: columns.take()?,
+        completion_tokens: columns.take()?,
+        successes: columns.take()?,
         model,
         key_id: key.map(|id| id.to_string()).unwrap_or_default(),
         custom_id,
@@ -159,8 +153,8 @@ async fn latencies(tx: &Transaction<'_>, filter: &ReportFilter, range: (i64, i64
     if let Some(events) = asked.events() {
         let sql = format!("SELECT latency_ms, count(*) {events} GROUP BY 1");
         for row in tx.query(&sql, &asked.parameters()).await? {
-            let mut columns = Columns::new(&row);
-            latencies.add_many(columns.count()?, columns.count()?);
+            let (latency, events) = read(&row)?;
+            latencies.add_many(latency, events);
         }
     }
     Ok(latencies)
@@ -177,15 +171,15 @@ async fn rough_latencies(tx: &Transaction<'_>, filter: &ReportFilter, range: (i6
     let sql = "SELECT bucket, sum(events)::bigint FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS piece (of, since, till) \
                JOIN latency_by_time ON span = of AND start >= since AND start < till WHERE key_id = ANY($4) GROUP BY 1";
     for row in tx.query(sql, &[&spans, &from, &to, &keys]).await? {
-        let mut columns = Columns::new(&row);
-        latencies.add_many(latency_of(columns.take()?), columns.count()?);
+        let (bucket, events) = read(&row)?;
+        latencies.add_many(latency_of(bucket), events);
     }
     let asked = asked(filter, &Cover { events: cover.events, ..Cover::default() });
     if let Some(events) = asked.events() {
         let sql = format!("SELECT latency_bucket(latency_ms), count(*) {events} GROUP BY 1");
         for row in tx.query(&sql, &asked.parameters()).await? {
-            let mut columns = Columns::new(&row);
-            latencies.add_many(latency_of(columns.take()?), columns.count()?);
+            let (bucket, events) = read(&row)?;
+            latencies.add_many(latency_of(bucket), events);
         }
     }
     Ok(latencies)

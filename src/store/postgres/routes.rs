@@ -2,20 +2,16 @@
 
 use super::changes::{self, Kind};
 use super::models::stale;
-use super::row::{Columns, Value, refused, storable};
+use super::row::{Value, all, one, refused, storable};
 use super::{PostgresStore, Result, StoreError, change, twice};
-use crate::domain::{KeyId, Route, RouteId, UnixMillis};
+use crate::domain::{Route, RouteId};
 use crate::store::RouteStore;
-use crate::store::names::{format_name, format_named, strategy_name, strategy_named};
+use crate::store::names::{format_name, strategy_name};
+use crate::store::rows::ROUTE;
 use crate::store::text::json_text;
 use async_trait::async_trait;
 use deadpool_postgres::{GenericClient, Transaction};
-use tokio_postgres::Row;
 use uuid::Uuid;
-
-/// In the order in which [`read`] takes them.
-const COLUMNS: &str = "id, revision, name, path, created_at, updated_at, key_ids, steps, cache, retry_strategy, \
-    request_format";
 
 #[async_trait]
 impl RouteStore for PostgresStore {
@@ -49,13 +45,8 @@ impl RouteStore for PostgresStore {
     }
 
     async fn list_routes(&self) -> Result<Vec<Route>> {
-        let sql = format!("SELECT {COLUMNS} FROM routes ORDER BY created_at, seq");
-        twice(|| async {
-            let connection = self.connection().await?;
-            let rows = connection.query(&connection.prepare_cached(&sql).await?, &[]).await?;
-            rows.iter().map(read).collect()
-        })
-        .await
+        let sql = format!("SELECT {ROUTE} FROM routes ORDER BY created_at, seq");
+        twice(|| async { all(&self.connection().await?, &sql, &[]).await }).await
     }
 }
 
@@ -112,23 +103,5 @@ fn owners(route: &Route) -> Vec<Uuid> {
 }
 
 pub(super) async fn find(client: &impl GenericClient, id: RouteId) -> Result<Option<Route>> {
-    let statement = client.prepare_cached(&format!("SELECT {COLUMNS} FROM routes WHERE id = $1")).await?;
-    client.query_opt(&statement, &[id.as_uuid()]).await?.as_ref().map(read).transpose()
-}
-
-fn read(row: &Row) -> Result<Route> {
-    let mut columns = Columns::new(row);
-    Ok(Route {
-        id: RouteId::from_uuid(columns.uuid()?),
-        revision: columns.take()?,
-        name: columns.text()?,
-        path: columns.text()?,
-        created_at: UnixMillis(columns.take()?),
-        updated_at: UnixMillis(columns.take()?),
-        key_ids: columns.take::<Vec<Uuid>>()?.into_iter().map(KeyId::from_uuid).collect(),
-        steps: columns.json()?,
-        cache: columns.json()?,
-        retry_strategy: columns.named_or_null("retry strategy", strategy_named)?.unwrap_or_default(),
-        request_format: columns.named("request format", format_named)?,
-    })
+    one(client, &format!("SELECT {ROUTE} FROM routes WHERE id = $1"), &[id.as_uuid()]).await
 }

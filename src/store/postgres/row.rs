@@ -1,79 +1,59 @@
-//! Between columns and values: reads a row of Postgres left to right.
+//! Rows of Postgres: how columns are stored in it, statements that are read to their end, and refused writes.
 
-use super::{Result, StoreError, engine};
-use serde::de::DeserializeOwned;
-use std::fmt;
-use tokio_postgres::Row;
+use super::lanes::Failure;
+use super::{Result, StoreError};
+use crate::store::columns::{Cause, FromRow, read};
+use deadpool_postgres::GenericClient;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::{FromSqlOwned, ToSql};
+use tokio_postgres::types::{FromSql, FromSqlOwned, ToSql};
+use tokio_postgres::{Column, Row};
 use uuid::Uuid;
 
 /// One parameter of a statement.
 pub(super) type Value<'a> = &'a (dyn ToSql + Sync);
 
-/// Reads columns in the order of the statement. By position, because a full load reads millions of them.
-pub(super) struct Columns<'r> {
-    row: &'r Row,
-    at: usize,
+type Read<T> = std::result::Result<T, Cause>;
+
+impl crate::store::columns::Row for Row {
+    fn name(&self, at: usize) -> &str {
+        self.columns().get(at).map_or("", Column::name)
+    }
+    fn scalar<T: FromSqlOwned>(&self, at: usize) -> Read<Option<T>> {
+        get(self, at)
+    }
+    fn text(&self, at: usize) -> Read<Option<&str>> {
+        get(self, at)
+    }
+    fn bytes(&self, at: usize) -> Read<Option<&[u8]>> {
+        get(self, at)
+    }
+    fn uuid(&self, at: usize) -> Read<Option<Uuid>> {
+        get(self, at)
+    }
+    fn list<T: FromSqlOwned>(&self, at: usize) -> Read<Option<Vec<T>>> {
+        get(self, at)
+    }
 }
 
-/// A stored value that this version does not know.
-#[derive(Debug)]
-struct Unreadable(&'static str);
-
-impl fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unreadable {}", self.0)
-    }
+fn get<'r, T: FromSql<'r>>(row: &'r Row, at: usize) -> Read<T> {
+    row.try_get(at).map_err(|error| Failure::from(error).into())
 }
-impl std::error::Error for Unreadable {}
 
-impl<'r> Columns<'r> {
-    pub(super) const fn new(row: &'r Row) -> Self {
-        Self { row, at: 0 }
-    }
-    pub(super) fn take<T: FromSqlOwned>(&mut self) -> Result<T> {
-        let value = self.row.try_get(self.at)?;
-        self.at += 1;
-        Ok(value)
-    }
-    /// A number that is never negative here.
-    pub(super) fn count(&mut self) -> Result<u64> {
-        self.take::<i64>().map(|n| u64::try_from(n).unwrap_or(0))
-    }
-    pub(super) fn uuid(&mut self) -> Result<Uuid> {
-        self.take()
-    }
-    pub(super) fn bytes<const N: usize>(&mut self) -> Result<[u8; N]> {
-        <[u8; N]>::try_from(self.take::<Vec<u8>>()?).map_err(|_| engine(Unreadable("bytes")))
-    }
-    pub(super) fn text(&mut self) -> Result<Box<str>> {
-        self.take()
-    }
-    /// NULL reads as empty.
-    pub(super) fn text_or_null(&mut self) -> Result<Box<str>> {
-        self.take::<Option<Box<str>>>().map(Option::unwrap_or_default)
-    }
-    /// Of a text column: JSON is kept as it was written.
-    pub(super) fn json<T: DeserializeOwned>(&mut self) -> Result<T> {
-        serde_json::from_str(&self.text()?).map_err(engine)
-    }
-    pub(super) fn json_or_null<T: DeserializeOwned>(&mut self) -> Result<Option<T>> {
-        let text = self.take::<Option<Box<str>>>()?;
-        text.map(|text| serde_json::from_str(&text).map_err(engine)).transpose()
-    }
-    /// A name of a fixed set.
-    pub(super) fn named<T>(&mut self, what: &'static str, read: impl FnOnce(&str) -> Option<T>) -> Result<T> {
-        read(&self.text()?).ok_or_else(|| engine(Unreadable(what)))
-    }
-    pub(super) fn named_or_null<T>(
-        &mut self,
-        what: &'static str,
-        read: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<Option<T>> {
-        let Some(name) = self.take::<Option<Box<str>>>()? else { return Ok(None) };
-        read(&name).map(Some).ok_or_else(|| engine(Unreadable(what)))
-    }
+/// The row, if there is one.
+pub(super) async fn one<T: FromRow>(
+    client: &impl GenericClient,
+    sql: &str,
+    parameters: &[Value<'_>],
+) -> Result<Option<T>> {
+    client.query_opt(&client.prepare_cached(sql).await?, parameters).await?.as_ref().map(read).transpose()
+}
+
+pub(super) async fn all<T: FromRow>(
+    client: &impl GenericClient,
+    sql: &str,
+    parameters: &[Value<'_>],
+) -> Result<Vec<T>> {
+    client.query(&client.prepare_cached(sql).await?, parameters).await?.iter().map(read).collect()
 }
 
 /// Postgres has no text with a NUL in it: what a caller sent must not keep an event out of the ledger.

@@ -3,22 +3,16 @@
 use super::changes::{self, Kind};
 use super::filter::Conditions;
 use super::models::stale;
-use super::row::{Columns, Value, refused, storable};
+use super::row::{Value, all, one, refused, storable};
 use super::{PostgresStore, Result, change, models, twice};
-use crate::domain::{Setting, SettingId, UnixMillis};
+use crate::domain::{Setting, SettingId};
 use crate::store::SettingStore;
+use crate::store::columns::read;
 use crate::store::seal::Sealer;
+use crate::store::sealed::{SETTING, Sealed, SealedSetting, secrets_of};
 use crate::store::text::json_text;
 use async_trait::async_trait;
 use deadpool_postgres::GenericClient;
-use std::collections::BTreeMap;
-use tokio_postgres::Row;
-
-/// In the order in which [`read`] takes them.
-const COLUMNS: &str =
-    "id, revision, provider, name, created_at, updated_at, allowed_models, parameters, cost_map, secrets";
-
-type SealedSecrets = BTreeMap<Box<str>, String>;
 
 #[async_trait]
 impl SettingStore for PostgresStore {
@@ -38,7 +32,7 @@ impl SettingStore for PostgresStore {
             &setting.updated_at.0,
             &json_text(&setting.allowed_models)?,
             &json_text(&setting.parameters)?,
-            &json_text(&seal(&self.sealer, setting)?)?,
+            &secrets_of(setting, &self.sealer)?,
             &setting.cost_map.as_ref().map(json_text).transpose()?,
             &setting.created_at.0,
         ];
@@ -64,7 +58,7 @@ impl SettingStore for PostgresStore {
             &setting.updated_at.0,
             &json_text(&setting.allowed_models)?,
             &json_text(&setting.parameters)?,
-            &json_text(&seal(&self.sealer, setting)?)?,
+            &secrets_of(setting, &self.sealer)?,
             &setting.cost_map.as_ref().map(json_text).transpose()?,
         ];
         if tx.execute(&statement, &values).await? == 0 {
@@ -83,13 +77,10 @@ impl SettingStore for PostgresStore {
         if let Some(ids) = ids {
             conditions.id_in("id", ids.iter().map(|id| *id.as_uuid()));
         }
-        let sql = format!("SELECT {COLUMNS} FROM provider_settings{} ORDER BY created_at, id", conditions.sql());
-        twice(|| async {
-            let connection = self.connection().await?;
-            let rows = connection.query(&connection.prepare_cached(&sql).await?, &conditions.parameters()).await?;
-            rows.iter().map(|row| open(&self.sealer, read(row)?)).collect()
-        })
-        .await
+        let sql = format!("SELECT {SETTING} FROM provider_settings{} ORDER BY created_at, id", conditions.sql());
+        let rows: Vec<SealedSetting> =
+            twice(|| async { all(&self.connection().await?, &sql, &conditions.parameters()).await }).await?;
+        rows.into_iter().map(|row| row.open(&self.sealer)).collect()
     }
 }
 
@@ -99,16 +90,13 @@ impl PostgresStore {
     pub async fn reseal(&self) -> Result<usize> {
         let mut connection = self.write_connection().await?;
         let tx = change(&mut connection).await?;
-        let rows = tx.query(&format!("SELECT {COLUMNS} FROM provider_settings"), &[]).await?;
+        let rows = tx.query(&format!("SELECT {SETTING} FROM provider_settings"), &[]).await?;
+        let rows = rows.iter().map(read).collect::<Result<Vec<SealedSetting>>>()?;
         let statement = tx.prepare_cached("UPDATE provider_settings SET secrets = $1 WHERE id = $2").await?;
         let mut touched = 0;
-        for row in rows.iter().map(read) {
-            let row = row?;
-            if row.1.values().all(|sealed| self.sealer.is_current(sealed)) {
-                continue;
-            }
-            let setting = open(&self.sealer, row)?;
-            let secrets = json_text(&seal(&self.sealer, &setting)?)?;
+        for row in rows.into_iter().filter(|row| !row.is_current(&self.sealer)) {
+            let setting = row.open(&self.sealer)?;
+            let secrets = secrets_of(&setting, &self.sealer)?;
             tx.execute(&statement, &[&secrets, setting.id.as_uuid()]).await?;
             touched += 1;
         }
@@ -119,41 +107,6 @@ impl PostgresStore {
 }
 
 pub(super) async fn find(client: &impl GenericClient, sealer: &Sealer, id: SettingId) -> Result<Option<Setting>> {
-    let statement = client.prepare_cached(&format!("SELECT {COLUMNS} FROM provider_settings WHERE id = $1")).await?;
-    let row = client.query_opt(&statement, &[id.as_uuid()]).await?;
-    row.map(|row| open(sealer, read(&row)?)).transpose()
-}
-
-fn seal(sealer: &Sealer, setting: &Setting) -> Result<SealedSecrets> {
-    let mut sealed = SealedSecrets::new();
-    for (entry, secret) in &setting.secrets {
-        sealed.insert(entry.clone(), sealer.seal(setting.id, entry, secret)?);
-    }
-    Ok(sealed)
-}
-
-/// A setting without its secrets, and these as they are stored.
-fn read(row: &Row) -> Result<(Setting, SealedSecrets)> {
-    let mut columns = Columns::new(row);
-    let setting = Setting {
-        id: SettingId::from_uuid(columns.uuid()?),
-        revision: columns.take()?,
-        provider: columns.text()?,
-        name: columns.text()?,
-        created_at: UnixMillis(columns.take()?),
-        updated_at: UnixMillis(columns.take()?),
-        allowed_models: columns.json()?,
-        parameters: columns.json()?,
-        cost_map: columns.json_or_null()?,
-        secrets: BTreeMap::new(),
-    };
-    Ok((setting, columns.json()?))
-}
-
-fn open(sealer: &Sealer, (mut setting, sealed): (Setting, SealedSecrets)) -> Result<Setting> {
-    for (entry, sealed) in sealed {
-        let secret = sealer.open(setting.id, &entry, &sealed)?;
-        setting.secrets.insert(entry, secret);
-    }
-    Ok(setting)
+    let sql = format!("SELECT {SETTING} FROM provider_settings WHERE id = $1");
+    one(client, &sql, &[id.as_uuid()]).await?.map(|row: SealedSetting| row.open(sealer)).transpose()
 }

@@ -2,15 +2,16 @@
 
 use super::brief::whole_texts;
 use super::cover::{Cover, Finest, HOUR};
-use super::row::Columns;
+use super::row::one;
 use super::sums::{Asked, cost_by_key, saturated, since};
 use super::{PostgresStore, Result, twice};
 use crate::domain::{Event, KeyId, Money, UnixMillis};
+use crate::store::columns::read;
+use crate::store::tally::{self, first_id};
 use crate::store::text::folded;
-use crate::store::{EventFilter, EventStore, KeySpend, Order, Page, Report, ReportFilter, TopKeysFilter};
+use crate::store::{EventFilter, EventStore, KeySpend, Page, Report, ReportFilter, TopKeysFilter};
 use async_trait::async_trait;
 use deadpool_postgres::{GenericClient, Transaction};
-use std::collections::HashMap;
 use uuid::Uuid;
 
 #[async_trait]
@@ -54,28 +55,21 @@ impl EventStore for PostgresStore {
 
     async fn spend_of(&self, key: KeyId) -> Result<Option<Money>> {
         let sql = format!("SELECT {}, count(*) FROM key_spend WHERE key_id = $1", saturated("sum(total)"));
-        twice(|| async {
-            let connection = self.connection().await?;
-            let row = connection.query_one(&connection.prepare_cached(&sql).await?, &[key.as_uuid()]).await?;
-            let mut columns = Columns::new(&row);
-            let total = Money::from_units(columns.take()?);
-            Ok((columns.count()? > 0).then_some(total))
-        })
-        .await
+        let found: Option<(Money, u64)> =
+            twice(|| async { one(&self.connection().await?, &sql, &[key.as_uuid()]).await }).await?;
+        Ok(found.filter(|(_, rows)| *rows > 0).map(|(total, _)| total))
     }
 
     async fn spends(&self) -> Result<Vec<KeySpend>> {
         let sql = format!("SELECT key_id, {} FROM key_spend GROUP BY 1 ORDER BY 1", saturated("sum(total)"));
         let rows = twice(|| async { Ok(self.scan_connection().await?.query(&sql, &[]).await?) }).await?;
-        rows.iter().map(|row| spend(&mut Columns::new(row))).collect()
+        rows.iter().map(read).collect()
     }
 
     async fn spends_since(&self, moment: UnixMillis) -> Result<Vec<KeySpend>> {
         let asked = since(moment.0);
         let costs = twice(|| async { cost_by_key(&self.scan_connection().await?, &Asked::new(&asked)).await }).await?;
-        let mut spends = listed(costs);
-        spends.sort_unstable_by_key(|spend| spend.key_id);
-        Ok(spends)
+        Ok(tally::by_key(costs))
     }
 
     async fn admissions_since(&self, key: KeyId, since: UnixMillis) -> Result<u64> {
@@ -94,10 +88,6 @@ impl EventStore for PostgresStore {
                  UNION ALL SELECT key_id, 1 FROM events WHERE id >= $4 AND id < $5 AND key_id IS NOT NULL AND admitted\
              ) AS parts GROUP BY 1 HAVING sum(admitted) > 0";
         let rows = connection.query(sql, &[&spans, &from, &to, &first, &last]).await?;
-        let read = |row: &tokio_postgres::Row| {
-            let mut columns = Columns::new(row);
-            Ok((KeyId::from_uuid(columns.uuid()?), columns.count()?))
-        };
         rows.iter().map(read).collect()
     }
 }
@@ -106,20 +96,6 @@ impl EventStore for PostgresStore {
 pub(super) fn ragged_ids(since: UnixMillis) -> [Uuid; 2] {
     let end = since.0.saturating_add(HOUR - 1).div_euclid(HOUR).saturating_mul(HOUR);
     [first_id(since.0), first_id(end)]
-}
-
-/// The smallest id (UUID v7: 48 bits of milliseconds first) that can have been made at or after `millis`.
-pub(super) fn first_id(millis: i64) -> Uuid {
-    let millis = u64::try_from(millis).unwrap_or(0).min((1 << 48) - 1);
-    Uuid::from_u128(u128::from(millis) << 80)
-}
-
-fn spend(columns: &mut Columns<'_>) -> Result<KeySpend> {
-    Ok(KeySpend { key_id: KeyId::from_uuid(columns.uuid()?), total: Money::from_units(columns.take()?) })
-}
-
-fn listed(sums: HashMap<KeyId, Money>) -> Vec<KeySpend> {
-    sums.into_iter().map(|(key_id, total)| KeySpend { key_id, total }).collect()
 }
 
 /// Distinct texts in `column` of a key's events, sorted. Walks the index in steps of a thousand entries and leaps over
@@ -139,7 +115,7 @@ async fn distinct(client: &impl GenericClient, column: &'static str, key: KeyId)
         page("> texts[cardinality(texts)]"),
     );
     let rows = client.query(&sql, &[key.as_uuid()]).await?;
-    let mut texts = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<String>>>()?;
+    let mut texts: Vec<String> = rows.iter().map(read).collect::<Result<_>>()?;
     let whole = whole_texts(client, texts.iter().map(String::as_str).collect()).await?;
     texts.iter_mut().for_each(|text| whole.restore_string(text));
     texts.sort_unstable();
@@ -175,15 +151,7 @@ async fn top_keys(tx: &Transaction<'_>, filter: &TopKeysFilter) -> Result<Vec<Ke
         of_keys.and("revoked = ?", revoked);
     }
     for row in tx.query(&format!("SELECT id FROM keys{}", of_keys.sql()), &of_keys.parameters()).await? {
-        sums.entry(KeyId::from_uuid(row.try_get(0)?)).or_default();
+        sums.entry(read(&row)?).or_default();
     }
-
-    let mut spends = listed(sums);
-    spends.sort_unstable_by_key(|spend| (spend.total, spend.key_id));
-    if filter.order == Order::Descending {
-        spends.reverse();
-    }
-    let skip = usize::try_from(filter.paging.offset).unwrap_or(usize::MAX);
-    let limit = usize::try_from(filter.paging.limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-    Ok(spends.into_iter().skip(skip).take(limit).collect())
+    Ok(tally::top(sums, filter))
 }

@@ -1,18 +1,17 @@
 //! What shared counters ask of the ledger: one key as it stands, read from one view of the database.
 
-use super::charges::account;
 use super::cover::HOUR;
-use super::row::Columns;
+use super::row::{all, one};
 use super::spend::ragged_ids;
 use super::sums::{saturated, since};
 use super::{PostgresStore, Result, twice};
 use crate::domain::{InstanceId, KeyId, Money, UnixMillis};
 use crate::limits::{CountersUnavailable, SharedLedger, Since, Standing};
+use crate::store::columns::read;
+use crate::store::rows::ACCOUNT;
+use crate::store::tally::earliest_end;
 use async_trait::async_trait;
 use deadpool_postgres::GenericClient;
-
-/// An event ends after it was admitted. A clock that was set back between the two by more than this could hide one.
-const CLOCK_SLACK_MS: i64 = 60_000;
 
 #[async_trait]
 impl SharedLedger for PostgresStore {
@@ -49,22 +48,14 @@ impl PostgresStore {
     }
 
     async fn booked_by(&self, instance: InstanceId) -> Result<Vec<(KeyId, Money)>> {
-        let connection = self.connection().await?;
-        let rows = connection
-            .query("SELECT key_id, total FROM key_spend WHERE instance = $1 ORDER BY key_id", &[&instance.0])
-            .await?;
-        let read = |row: &tokio_postgres::Row| {
-            let mut columns = Columns::new(row);
-            Ok((KeyId::from_uuid(columns.uuid()?), Money::from_units(columns.take()?)))
-        };
-        rows.iter().map(read).collect()
+        let sql = "SELECT key_id, total FROM key_spend WHERE instance = $1 ORDER BY key_id";
+        self.connection().await?.query(sql, &[&instance.0]).await?.iter().map(read).collect()
     }
 }
 
 async fn spent(client: &impl GenericClient, key: KeyId) -> Result<Vec<(InstanceId, Money)>> {
     let sql = "SELECT instance, total FROM key_spend WHERE key_id = $1 ORDER BY instance";
-    let rows = client.query(&client.prepare_cached(sql).await?, &[key.as_uuid()]).await?;
-    rows.iter().map(|row| Ok((InstanceId(row.try_get(0)?), Money::from_units(row.try_get(1)?)))).collect()
+    all(client, sql, &[key.as_uuid()]).await
 }
 
 /// Cost of the events that ended at or after a moment.
@@ -78,9 +69,7 @@ async fn spent_since(client: &impl GenericClient, key: KeyId, moment: UnixMillis
          UNION ALL SELECT cost FROM events WHERE key_id = $1 AND created_at >= $5 AND created_at < $6) AS parts",
         saturated("sum(cost)")
     );
-    let statement = client.prepare_cached(&sql).await?;
-    let row = client.query_one(&statement, &[key.as_uuid(), &spans, &from, &to, &start, &end]).await?;
-    Ok(Money::from_units(row.try_get(0)?))
+    Ok(one(client, &sql, &[key.as_uuid(), &spans, &from, &to, &start, &end]).await?.unwrap_or_default())
 }
 
 /// Requests that were admitted at or after a moment, by who booked them. In the hour of that moment they are looked for
@@ -93,7 +82,6 @@ pub(super) async fn admitted(
     let [spans, from, to] = since(moment.0).sums();
     let [first, last] = ragged_ids(moment);
     let hour = moment.0.div_euclid(HOUR).saturating_mul(HOUR);
-    let earliest_end = moment.0.saturating_sub(CLOCK_SLACK_MS);
     let sql = "SELECT instance, sum(admitted)::bigint FROM (\
              SELECT instance, admitted FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS piece (of, since, till) \
              JOIN usage_by_time ON key_id = $1 AND span = of AND start >= since AND start < till \
@@ -101,21 +89,10 @@ pub(super) async fn admitted(
                  (SELECT max(ended_by) FROM usage_by_time WHERE key_id = $1 AND span = $6 AND start = $7) \
                  AND id >= $8 AND id < $9 AND admitted\
          ) AS parts GROUP BY 1 HAVING sum(admitted) > 0 ORDER BY 1";
-    let statement = client.prepare_cached(sql).await?;
-    let rows = client
-        .query(&statement, &[key.as_uuid(), &spans, &from, &to, &earliest_end, &HOUR, &hour, &first, &last])
-        .await?;
-    let read = |row: &tokio_postgres::Row| {
-        let mut columns = Columns::new(row);
-        Ok((InstanceId(columns.take()?), columns.count()?))
-    };
-    rows.iter().map(read).collect()
+    all(client, sql, &[key.as_uuid(), &spans, &from, &to, &earliest_end(moment), &HOUR, &hour, &first, &last]).await
 }
 
 async fn books(client: &impl GenericClient, key: KeyId) -> Result<(crate::domain::Account, Money)> {
-    let sql = "SELECT month, month_fee, balance, credited FROM accounts WHERE key_id = $1";
-    let row = client.query_opt(&client.prepare_cached(sql).await?, &[key.as_uuid()]).await?;
-    let Some(row) = row else { return Ok(Default::default()) };
-    let mut columns = Columns::new(&row);
-    Ok((account(&mut columns)?, Money::from_units(columns.take()?)))
+    let sql = format!("SELECT {ACCOUNT}, credited FROM accounts WHERE key_id = $1");
+    Ok(one(client, &sql, &[key.as_uuid()]).await?.unwrap_or_default())
 }

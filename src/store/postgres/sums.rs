@@ -4,9 +4,9 @@ use super::brief::briefs;
 use super::cover::{Cover, FAR, Finest, HOUR};
 use super::filter::Conditions;
 use super::fold::{Way, fold};
-use super::row::Columns;
 use super::{PostgresStore, Result};
 use crate::domain::{KeyId, Money};
+use crate::store::columns::read;
 use deadpool_postgres::GenericClient;
 use std::collections::HashMap;
 use tokio_postgres::types::ToSql;
@@ -142,20 +142,14 @@ pub(super) async fn cost_by_key(client: &impl GenericClient, asked: &Asked) -> R
         Uuid::nil(),
     );
     let rows = client.query(&sql, &asked.parameters()).await?;
-    rows.iter()
-        .map(|row| {
-            let mut columns = Columns::new(row);
-            Ok((KeyId::from_uuid(columns.uuid()?), Money::from_units(columns.take()?)))
-        })
-        .collect()
+    rows.iter().map(read).collect()
 }
 
 /// The range of time that holds every event, whole hours; `None` = there is none.
 pub(super) async fn extent(client: &impl GenericClient) -> Result<Option<(i64, i64)>> {
     let sql = "SELECT min(start), max(start) FROM usage_by_time WHERE span = $1";
     let row = client.query_one(sql, &[&HOUR]).await?;
-    let mut columns = Columns::new(&row);
-    let (first, last) = (columns.take::<Option<i64>>()?, columns.take::<Option<i64>>()?);
+    let (first, last): (Option<i64>, Option<i64>) = read(&row)?;
     Ok(first.zip(last).map(|(first, last)| (first, last.saturating_add(HOUR))))
 }
 

@@ -2,11 +2,12 @@
 //!
 //! Sums are made outside of SQL, where they saturate as [`Money`] does instead of failing.
 
-use super::row::Columns;
+use super::row::{all as rows, one};
 use super::{Result, StoreError};
-use crate::domain::{Account, KeyId, Money, QuotaRule, UnixMillis};
+use crate::domain::{Account, KeyId, Money, QuotaRule};
 use crate::store::Books;
-use rusqlite::{OptionalExtension, Transaction, params};
+use crate::store::rows::ACCOUNT;
+use rusqlite::{Transaction, params};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -53,43 +54,27 @@ pub(super) fn credit(tx: &Transaction<'_>, key: KeyId, amount: Money) -> Result<
 
 /// In the order of `ids`.
 pub(super) fn books(tx: &Transaction<'_>, ids: &[KeyId]) -> Result<Vec<(KeyId, Books)>> {
-    let mut statement = tx.prepare_cached(
-        "SELECT ifnull(a.month, 0), ifnull(a.month_fee, 0), ifnull(a.balance, 0), ifnull(s.total, 0) \
-         FROM (SELECT ? AS id) AS asked \
-         LEFT JOIN accounts AS a ON a.key_id = asked.id LEFT JOIN key_spend AS s ON s.key_id = asked.id \
-         WHERE a.key_id IS NOT NULL OR s.key_id IS NOT NULL",
-    )?;
+    let sql = "SELECT ifnull(a.month, 0), ifnull(a.month_fee, 0), ifnull(a.balance, 0), ifnull(s.total, 0) \
+        FROM (SELECT ? AS id) AS asked \
+        LEFT JOIN accounts AS a ON a.key_id = asked.id LEFT JOIN key_spend AS s ON s.key_id = asked.id \
+        WHERE a.key_id IS NOT NULL OR s.key_id IS NOT NULL";
     let mut found = Vec::new();
     for id in ids {
-        let books = statement.query_row([id.as_bytes()], |row| {
-            let mut columns = Columns::new(row);
-            Ok(Books { account: take(&mut columns)?, total: Money::from_units(columns.take()?) })
-        });
-        found.extend(books.optional()?.map(|books| (*id, books)));
+        found.extend(one(tx, sql, [id.as_bytes()])?.map(|books: Books| (*id, books)));
     }
     Ok(found)
 }
 
 /// By key. Memory: one entry per account.
 pub(super) fn all(tx: &Transaction<'_>) -> Result<Vec<(KeyId, Account)>> {
-    let mut statement = tx.prepare_cached("SELECT key_id, month, month_fee, balance FROM accounts ORDER BY key_id")?;
-    let rows = statement.query_map([], |row| {
-        let mut columns = Columns::new(row);
-        Ok((KeyId::from_uuid(columns.uuid()?), take(&mut columns)?))
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    rows(tx, &format!("SELECT key_id, {ACCOUNT} FROM accounts ORDER BY key_id"), [])
 }
 
 /// The account of a key, empty if nothing has been written to it; `None` when there is no such key.
 pub(super) fn find(tx: &Transaction<'_>, key: KeyId) -> Result<Option<Account>> {
-    let found = tx
-        .prepare_cached(
-            "SELECT ifnull(a.month, 0), ifnull(a.month_fee, 0), ifnull(a.balance, 0) \
-             FROM keys LEFT JOIN accounts AS a ON a.key_id = keys.id WHERE keys.id = ?",
-        )?
-        .query_row([key.as_bytes()], |row| take(&mut Columns::new(row)))
-        .optional()?;
-    Ok(found)
+    let sql = "SELECT ifnull(a.month, 0), ifnull(a.month_fee, 0), ifnull(a.balance, 0) \
+        FROM keys LEFT JOIN accounts AS a ON a.key_id = keys.id WHERE keys.id = ?";
+    one(tx, sql, [key.as_bytes()])
 }
 
 pub(super) fn write(tx: &Transaction<'_>, key: KeyId, account: Account) -> Result<()> {
@@ -99,13 +84,4 @@ pub(super) fn write(tx: &Transaction<'_>, key: KeyId, account: Account) -> Resul
     )?
     .execute(params![key.as_bytes(), account.month.0, account.month_fee.units(), account.balance.units()])?;
     Ok(())
-}
-
-/// Takes month, fee and balance.
-fn take(columns: &mut Columns<'_, '_>) -> rusqlite::Result<Account> {
-    Ok(Account {
-        month: UnixMillis(columns.take()?),
-        month_fee: Money::from_units(columns.take()?),
-        balance: Money::from_units(columns.take()?),
-    })
 }

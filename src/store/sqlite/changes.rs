@@ -7,50 +7,20 @@
 //! A kind that this version does not know is a later version's, which shares the file during an upgrade: it is passed
 //! over, and what is known is told all the same.
 
-use super::row::Columns;
-use super::{Result, SqliteStore, custom_providers, groups, keys, models, routes, settings};
-use crate::domain::{CustomProviderId, GroupId, KeyDigest, KeyId, ModelId, RouteId, SettingId};
+use super::{Result, SqliteStore, custom_providers, groups, models, routes, settings};
+use crate::domain::{GroupId, KeyId, ModelId};
+use crate::store::columns::Columns;
+pub(super) use crate::store::names::Kind;
+use crate::store::rows::KEY;
 use crate::store::seal::Sealer;
 use crate::store::{Change, ChangeFeed, Changes};
 use async_trait::async_trait;
-use rusqlite::{Transaction, params};
+use rusqlite::{Row, Transaction, params};
 use std::sync::Arc;
 use uuid::Uuid;
 
 /// Rows per answer: bounds memory while a million keys are loaded.
 const PAGE: i64 = 10_000;
-
-#[derive(Clone, Copy)]
-pub(super) enum Kind {
-    Key,
-    /// A key and a digest that it had before.
-    OldDigest,
-    Setting,
-    CustomProvider,
-    Model,
-    Group,
-    Route,
-}
-
-impl Kind {
-    const ALL: [Self; 7] =
-        [Self::Key, Self::OldDigest, Self::Setting, Self::CustomProvider, Self::Model, Self::Group, Self::Route];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Key => "key",
-            Self::OldDigest => "old_digest",
-            Self::Setting => "setting",
-            Self::CustomProvider => "custom_provider",
-            Self::Model => "model",
-            Self::Group => "group",
-            Self::Route => "route",
-        }
-    }
-    fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|k| k.name() == name)
-    }
-}
 
 // REPLACE drops the row's older change, so the feed stays as long as there are rows, however often they change.
 const NOTE: &str = "INSERT OR REPLACE INTO changes (kind, row_id, gone) VALUES (?, ?, ?)";
@@ -99,10 +69,9 @@ impl ChangeFeed for SqliteStore {
             // Keys come with their change, not by a query each: a start reads them all. The plus keeps to the order of
             // positions, whatever an index of kinds may promise.
             let sql = format!(
-                "SELECT position, kind, row_id, gone, {} FROM changes \
+                "SELECT position, kind, row_id, gone, seq, {KEY} FROM changes \
                  LEFT JOIN keys ON keys.id = changes.row_id AND changes.kind = '{}' \
                  WHERE position > ? AND +kind IN ({}) ORDER BY position LIMIT ?",
-                keys::COLUMNS,
                 Kind::Key.name(),
                 Kind::ALL.map(|kind| format!("'{}'", kind.name())).join(", ")
             );
@@ -112,7 +81,7 @@ impl ChangeFeed for SqliteStore {
             while let Some(row) = rows.next()? {
                 let mut columns = Columns::new(row);
                 found.position = columns.take()?;
-                let kind = columns.named("kind of change", Kind::parse)?;
+                let kind = columns.take()?;
                 found.changes.extend(read(tx, &sealer, kind, columns)?);
             }
             Ok(found)
@@ -123,27 +92,32 @@ impl ChangeFeed for SqliteStore {
 
 /// The change that a row of the feed stands for: `row_id`, `gone`, then the columns of a key. Living rows are read in
 /// the same transaction, so they are there, unless an operator's SQL took them.
-fn read(tx: &Transaction<'_>, sealer: &Sealer, kind: Kind, mut columns: Columns<'_, '_>) -> Result<Option<Change>> {
+fn read(
+    tx: &Transaction<'_>,
+    sealer: &Sealer,
+    kind: Kind,
+    mut columns: Columns<'_, Row<'_>>,
+) -> Result<Option<Change>> {
     Ok(match kind {
         Kind::Key => {
-            let id = KeyId::from_uuid(columns.uuid()?);
-            match columns.take::<Option<[u8; 32]>>()? {
-                Some(digest) => Some(Change::KeyGone { id, digest: KeyDigest::from_bytes(digest) }),
+            let id = columns.take()?;
+            match columns.take()? {
+                Some(digest) => Some(Change::KeyGone { id, digest }),
                 None if columns.is_null()? => None,
-                None => Some(Change::Key(Box::new(keys::take(&mut columns)?))),
+                None => Some(Change::Key(Box::new(columns.take()?))),
             }
         }
         Kind::OldDigest => {
             let row: [u8; 48] = columns.take()?;
-            let digest = KeyDigest::from_bytes(columns.take()?);
+            let digest = columns.take()?;
             row.first_chunk().map(|id| Change::KeyGone { id: KeyId::from_uuid(Uuid::from_bytes(*id)), digest })
         }
         Kind::Setting => {
-            let found = settings::find(tx, sealer, SettingId::from_uuid(columns.uuid()?))?;
+            let found = settings::find(tx, sealer, columns.take()?)?;
             found.map(|setting| Change::Setting(Box::new(setting)))
         }
         Kind::CustomProvider => {
-            let found = custom_providers::find(tx, CustomProviderId::from_uuid(columns.uuid()?))?;
+            let found = custom_providers::find(tx, columns.take()?)?;
             found.map(|provider| Change::CustomProvider(Box::new(provider)))
         }
         Kind::Model => {
@@ -157,7 +131,7 @@ fn read(tx: &Transaction<'_>, sealer: &Sealer, kind: Kind, mut columns: Columns<
             Some(found.map_or(Change::GroupGone(id), |group| Change::Group(Box::new(group))))
         }
         Kind::Route => {
-            let id = RouteId::from_uuid(columns.uuid()?);
+            let id = columns.take()?;
             let found = routes::find(tx, id)?;
             Some(found.map_or(Change::RouteGone(id), |route| Change::Route(Box::new(route))))
         }

@@ -1,16 +1,14 @@
 //! Custom providers: a row each, their routes as JSON.
 
 use super::changes::{self, Kind};
-use super::row::Columns;
+use super::row::{all, one};
 use super::{Result, SqliteStore, StoreError};
-use crate::domain::{CustomProvider, CustomProviderId, UnixMillis};
+use crate::domain::{CustomProvider, CustomProviderId};
 use crate::store::CustomProviderStore;
+use crate::store::rows::CUSTOM_PROVIDER;
 use crate::store::text::json_text;
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, Row, Transaction, named_params, params};
-
-/// In the order in which [`read`] takes them.
-const COLUMNS: &str = "id, revision, name, created_at, updated_at, routes, authentication_param";
+use rusqlite::{Transaction, named_params, params};
 
 #[async_trait]
 impl CustomProviderStore for SqliteStore {
@@ -71,37 +69,17 @@ impl CustomProviderStore for SqliteStore {
     async fn custom_provider_named(&self, name: &str) -> Result<Option<CustomProvider>> {
         let name = name.to_owned();
         self.lookup(move |tx| {
-            let sql = format!("SELECT {COLUMNS} FROM custom_providers WHERE name = ?");
-            Ok(tx.prepare_cached(&sql)?.query_row([name], read).optional()?)
+            one(tx, &format!("SELECT {CUSTOM_PROVIDER} FROM custom_providers WHERE name = ?"), [name])
         })
         .await
     }
 
     async fn list_custom_providers(&self) -> Result<Vec<CustomProvider>> {
-        self.lookup(|tx| {
-            let sql = format!("SELECT {COLUMNS} FROM custom_providers ORDER BY created_at, seq");
-            let mut statement = tx.prepare_cached(&sql)?;
-            let rows = statement.query_map([], read)?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
-        .await
+        let sql = format!("SELECT {CUSTOM_PROVIDER} FROM custom_providers ORDER BY created_at, seq");
+        self.lookup(move |tx| all(tx, &sql, [])).await
     }
 }
 
 pub(super) fn find(tx: &Transaction<'_>, id: CustomProviderId) -> Result<Option<CustomProvider>> {
-    let sql = format!("SELECT {COLUMNS} FROM custom_providers WHERE id = ?");
-    Ok(tx.prepare_cached(&sql)?.query_row([id.as_bytes()], read).optional()?)
-}
-
-fn read(row: &Row<'_>) -> rusqlite::Result<CustomProvider> {
-    let mut columns = Columns::new(row);
-    Ok(CustomProvider {
-        id: CustomProviderId::from_uuid(columns.uuid()?),
-        revision: columns.take()?,
-        name: columns.take()?,
-        created_at: UnixMillis(columns.take()?),
-        updated_at: UnixMillis(columns.take()?),
-        routes: columns.json()?,
-        authentication_param: columns.take()?,
-    })
+    one(tx, &format!("SELECT {CUSTOM_PROVIDER} FROM custom_providers WHERE id = ?"), [id.as_bytes()])
 }

@@ -2,19 +2,15 @@
 
 use super::accounts::Charges;
 use super::filter::{Conditions, page};
-use super::row::Columns;
+use super::row::one;
 use super::{Result, SqliteStore, objects};
-use crate::domain::{Event, EventFlag, EventId, KeyId, Money, SettingId, UnixMillis, Usage};
-use crate::store::text::{json_text, or_null, stored};
-use crate::store::{EventFilter, EventOrder, Page};
-use rusqlite::{OptionalExtension, Row, Transaction, params};
-use serde::Serialize;
+use crate::domain::{Event, KeyId, Money, SettingId};
+use crate::store::rows::{EVENT, event_order};
+use crate::store::text::{json_or_null, json_text, or_null, stored};
+use crate::store::{EventFilter, Page};
+use rusqlite::{Transaction, params};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
-
-/// Written and read in this order.
-const COLUMNS: &str = "id, created_at, key_id, cost, latency_ms, status, provider, model, custom_id, user_id, tags, \
-    flags, setting_id, method, path, usage, request_id, upstream_request_id, metadata, route";
 
 /// Whether events are charged for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,7 +24,7 @@ pub(super) enum Charged {
 /// Writes what is new and charges for it; how many were new.
 pub(super) fn insert(tx: &Transaction<'_>, events: &[Event], charged: Charged) -> Result<usize> {
     let sql = format!(
-        "INSERT INTO events ({COLUMNS}, prompt_tokens, completion_tokens) \
+        "INSERT INTO events ({EVENT}, prompt_tokens, completion_tokens) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
     );
     let mut statement = tx.prepare_cached(&sql)?;
@@ -48,12 +44,12 @@ pub(super) fn insert(tx: &Transaction<'_>, events: &[Event], charged: Charged) -
             event.model,
             or_null(&event.custom_id),
             or_null(&event.user_id),
-            list_or_null(&event.tags)?,
-            list_or_null(&event.flags)?,
+            json_or_null(&event.tags)?,
+            json_or_null(&event.flags)?,
             event.setting_id.as_ref().map(SettingId::as_bytes),
             event.method,
             event.path,
-            usage_or_null(&event.usage)?,
+            json_or_null(&event.usage)?,
             or_null(&event.request_id),
             or_null(&event.upstream_request_id),
             event.metadata.as_deref().map(RawValue::get),
@@ -95,14 +91,13 @@ fn insert_bodies(tx: &Transaction<'_>, event: &Event) -> Result<()> {
 
 /// Adds outside of SQL, where a sum saturates as [`Money`] does instead of failing.
 pub(super) fn add_to_spend(tx: &Transaction<'_>, spent: &HashMap<KeyId, Money>) -> Result<()> {
-    let mut before = tx.prepare_cached("SELECT total FROM key_spend WHERE key_id = ?")?;
     let mut write = tx.prepare_cached(
         "INSERT INTO key_spend (key_id, total) VALUES (?, ?) \
          ON CONFLICT (key_id) DO UPDATE SET total = excluded.total",
     )?;
     for (key, sum) in spent {
-        let total: Option<i64> = before.query_row([key.as_bytes()], |row| row.get(0)).optional()?;
-        let total = Money::from_units(total.unwrap_or(0)).saturating_add(*sum);
+        let before: Option<Money> = one(tx, "SELECT total FROM key_spend WHERE key_id = ?", [key.as_bytes()])?;
+        let total = before.unwrap_or_default().saturating_add(*sum);
         write.execute(params![key.as_bytes(), total.units()])?;
     }
     Ok(())
@@ -127,19 +122,14 @@ fn list(tx: &Transaction<'_>, filter: &EventFilter) -> Result<Page<Event>> {
     if let Some(status) = filter.status {
         conditions.and("status = ?", i64::from(status));
     }
-    let order = match filter.order {
-        EventOrder::OldestFirst => "created_at, id",
-        EventOrder::NewestFirst => "created_at DESC, id DESC",
-        EventOrder::CheapestFirst => "cost, created_at, id",
-        EventOrder::DearestFirst => "cost DESC, created_at DESC, id DESC",
-    };
+    let order = event_order(filter.order);
     // The bodies are joined to the page, not to everything that is sorted.
     let sql = format!(
-        "SELECT {COLUMNS}, b.request, b.response FROM (SELECT {COLUMNS} FROM events{} ORDER BY {order} LIMIT ? OFFSET ?) \
+        "SELECT {EVENT}, b.request, b.response FROM (SELECT {EVENT} FROM events{} ORDER BY {order} LIMIT ? OFFSET ?) \
          LEFT JOIN event_bodies AS b ON b.event_id = id ORDER BY {order}",
         conditions.sql()
     );
-    page(tx, &sql, "events", &conditions, filter.paging, read)
+    page(tx, &sql, "events", &conditions, filter.paging)
 }
 
 /// The filters that lists and reports share; an empty one matches everything.
@@ -160,42 +150,4 @@ pub(super) fn who(
         conditions.one_of("user_id", user_ids);
     }
     conditions.has_all("tags", tags);
-}
-
-fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
-    let mut columns = Columns::new(row);
-    Ok(Event {
-        id: EventId::from_uuid(columns.uuid()?),
-        created_at: UnixMillis(columns.take()?),
-        key_id: columns.uuid_or_null()?.map(KeyId::from_uuid),
-        cost: Money::from_units(columns.take()?),
-        latency_ms: columns.count()?,
-        status: columns.take()?,
-        provider: columns.take()?,
-        model: columns.take()?,
-        custom_id: columns.text_or_null()?,
-        user_id: columns.text_or_null()?,
-        tags: columns.json_or_null()?.unwrap_or_default(),
-        flags: columns.json_or_null::<Vec<EventFlag>>()?.unwrap_or_default(),
-        setting_id: columns.uuid_or_null()?.map(SettingId::from_uuid),
-        method: columns.take()?,
-        path: columns.take()?,
-        usage: columns.json_or_null()?.unwrap_or_default(),
-        request_id: columns.text_or_null()?,
-        upstream_request_id: columns.text_or_null()?,
-        metadata: columns.json_or_null()?,
-        route: columns.json_or_null()?,
-        request: columns.json_or_null()?,
-        response: columns.json_or_null()?,
-        objects: None,
-        quota: None,
-    })
-}
-
-fn list_or_null<T: Serialize>(list: &[T]) -> Result<Option<String>> {
-    if list.is_empty() { Ok(None) } else { json_text(list).map(Some) }
-}
-
-fn usage_or_null(usage: &Usage) -> Result<Option<String>> {
-    if *usage == Usage::default() { Ok(None) } else { json_text(usage).map(Some) }
 }

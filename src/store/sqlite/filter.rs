@@ -1,11 +1,12 @@
 //! Filters as SQL conditions. Every value is a bound parameter: what a caller sends is data, whatever it looks like.
 
 use super::Result;
-use super::row::Columns;
+use super::row::{all, one};
+use crate::store::columns::FromRow;
 use crate::store::text::folded;
 use crate::store::{Page, Paging};
 use rusqlite::types::Value;
-use rusqlite::{Row, Transaction, params_from_iter};
+use rusqlite::{Transaction, params_from_iter};
 use std::fmt::Write as _;
 
 /// Conditions joined by AND, with their parameters in order.
@@ -83,26 +84,22 @@ impl Conditions {
 
 /// The rows of a page, by `select`, which holds the conditions and ends its filter with `LIMIT ? OFFSET ?`; and how many
 /// rows of `table` match in all, if that is asked for.
-pub(super) fn page<T>(
+pub(super) fn page<T: FromRow>(
     tx: &Transaction<'_>,
     select: &str,
-    table: &'static str,
+    table: &str,
     conditions: &Conditions,
     paging: Paging,
-    read: fn(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Page<T>> {
     let parameters = limit_and_offset(paging);
-    let mut statement = tx.prepare_cached(select)?;
-    let rows = statement.query_map(params_from_iter(conditions.parameters().chain(&parameters)), read)?;
-    let rows = rows.collect::<rusqlite::Result<_>>()?;
+    let rows = all(tx, select, params_from_iter(conditions.parameters().chain(&parameters)))?;
     let count = if paging.count { count(tx, table, conditions)? } else { 0 };
     Ok(Page { rows, count })
 }
 
-fn count(tx: &Transaction<'_>, table: &'static str, conditions: &Conditions) -> Result<u64> {
+fn count(tx: &Transaction<'_>, table: &str, conditions: &Conditions) -> Result<u64> {
     let sql = format!("SELECT count(*) FROM {table}{}", conditions.sql());
-    let mut statement = tx.prepare_cached(&sql)?;
-    Ok(statement.query_row(params_from_iter(conditions.parameters()), |row| Columns::new(row).count())?)
+    Ok(one(tx, &sql, params_from_iter(conditions.parameters()))?.unwrap_or_default())
 }
 
 /// The two parameters of `LIMIT ? OFFSET ?`.

@@ -4,37 +4,22 @@
 use super::changes::{self, Kind};
 use super::filter::{Conditions, page};
 use super::keys::unknown_reference;
-use super::models::{self, SealedModel};
-use super::row::Columns;
+use super::row::{all, one};
 use super::{Result, StoreError};
-use crate::domain::{GrantId, Key, ModelId, UnixMillis};
+use crate::domain::{Key, ModelId, UnixMillis};
+use crate::store::names::Side;
 use crate::store::seal::Sealer;
+use crate::store::sealed::{MODEL, SealedGrant, open_page};
 use crate::store::{Grant, GrantAction, GrantFilter, Granted, Grantee, GranteeKind, Page};
-use rusqlite::{OptionalExtension, Row, Transaction};
+use rusqlite::Transaction;
 
 /// What is repeated in the row of the key with that number.
 const REPEAT: &str = "UPDATE keys SET revision = revision + ?2, model_ids = \
     (SELECT nullif(json_group_array(g.model_id ORDER BY g.id), '[]') FROM key_grants AS g WHERE g.key_number = ?1) \
     WHERE seq = ?1";
 
-/// The table of a kind of grantee, and its column that names the grantee.
-struct Side {
-    table: &'static str,
-    grantee: &'static str,
-    /// For lists: grants `g`, grantees `o`, models `m`.
-    joined: &'static str,
-}
-
-const KEYS: Side = Side {
-    table: "key_grants",
-    grantee: "key_number",
-    joined: "key_grants AS g JOIN keys AS o ON o.seq = g.key_number JOIN models AS m ON m.id = g.model_id",
-};
-const GROUPS: Side = Side {
-    table: "group_grants",
-    grantee: "group_id",
-    joined: "group_grants AS g JOIN groups AS o ON o.id = g.group_id JOIN models AS m ON m.id = g.model_id",
-};
+const KEYS: Side = Side::of(GranteeKind::Key, "seq");
+const GROUPS: Side = Side::of(GranteeKind::Group, "seq");
 
 /// The grants that a new key comes with.
 pub(super) fn insert_with_key(tx: &Transaction<'_>, key: &Key) -> Result<()> {
@@ -106,21 +91,14 @@ fn bind(tx: &Transaction<'_>, side: &Side, number: i64, model: ModelId, at: Unix
 /// The grantees that had it.
 fn revoke(tx: &Transaction<'_>, side: &Side, model: ModelId) -> Result<Vec<i64>> {
     let sql = format!("DELETE FROM {} WHERE model_id = ? RETURNING {}", side.table, side.grantee);
-    let mut statement = tx.prepare_cached(&sql)?;
-    let rows = statement.query_map([model.0], |row| row.get(0))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    all(tx, &sql, [model.0])
 }
 
 /// By what grants name the grantee.
 fn number(tx: &Transaction<'_>, grantee: Grantee) -> Result<i64> {
     let number = match grantee {
-        Grantee::Key(id) => tx
-            .prepare_cached("SELECT seq FROM keys WHERE id = ?")?
-            .query_row([id.as_bytes()], |row| row.get(0))
-            .optional()?,
-        Grantee::Group(id) => {
-            tx.prepare_cached("SELECT id FROM groups WHERE id = ?")?.query_row([id.0], |row| row.get(0)).optional()?
-        }
+        Grantee::Key(id) => one(tx, "SELECT seq FROM keys WHERE id = ?", [id.as_bytes()])?,
+        Grantee::Group(id) => one(tx, "SELECT id FROM groups WHERE id = ?", [id.0])?,
     };
     number.ok_or(StoreError::NotFound)
 }
@@ -136,10 +114,8 @@ fn touch_group(tx: &Transaction<'_>, id: i64) -> Result<()> {
 }
 
 pub(super) fn list(tx: &Transaction<'_>, sealer: &Sealer, filter: &GrantFilter) -> Result<Page<Grant>> {
-    let side = match filter.kind {
-        GranteeKind::Key => KEYS,
-        GranteeKind::Group => GROUPS,
-    };
+    let side = Side::of(filter.kind, "seq");
+    let joined = side.joined();
     let mut conditions = Conditions::default();
     if let Some(grantee) = filter.grantee {
         conditions.and(&format!("g.{} = ?", side.grantee), grantee);
@@ -151,26 +127,10 @@ pub(super) fn list(tx: &Transaction<'_>, sealer: &Sealer, filter: &GrantFilter) 
         conditions.any_contains(&["o.name_folded", "m.name_folded"], text);
     }
     let sql = format!(
-        "SELECT g.id, g.{}, o.name, g.created_at, {} FROM {}{} ORDER BY g.id LIMIT ? OFFSET ?",
+        "SELECT g.id, g.{}, o.name, g.created_at, {MODEL} FROM {}{} ORDER BY g.id LIMIT ? OFFSET ?",
         side.grantee,
-        models::COLUMNS,
-        side.joined,
+        joined,
         conditions.sql()
     );
-    let sealed = page(tx, &sql, side.joined, &conditions, filter.paging, read)?;
-    let open = |(grant, sealed): (Grant, String)| -> Result<Grant> {
-        let model = models::open(sealer, (grant.model, sealed))?;
-        Ok(Grant { model, ..grant })
-    };
-    let rows = sealed.rows.into_iter().map(open).collect::<Result<_>>()?;
-    Ok(Page { rows, count: sealed.count })
-}
-
-/// A grant whose model is without its configuration, and this as it is stored.
-fn read(row: &Row<'_>) -> rusqlite::Result<(Grant, String)> {
-    let mut columns = Columns::new(row);
-    let (id, grantee) = (GrantId(columns.take()?), columns.take()?);
-    let (grantee_name, created_at) = (columns.take()?, UnixMillis(columns.take()?));
-    let (model, sealed): SealedModel = models::take(&mut columns)?;
-    Ok((Grant { id, grantee, grantee_name, created_at, model }, sealed))
+    open_page(page::<SealedGrant>(tx, &sql, &joined, &conditions, filter.paging)?, sealer)
 }

@@ -3,31 +3,25 @@
 use super::changes::{self, Kind};
 use super::filter::{Conditions, page};
 use super::models::check_update;
-use super::row::Columns;
+use super::row::one;
 use super::{Result, StoreError};
-use crate::domain::{Group, GroupId, UnixMillis};
+use crate::domain::{Group, GroupId};
+use crate::store::rows::GROUP;
 use crate::store::text::folded;
 use crate::store::{Page, Paging};
-use rusqlite::{OptionalExtension, Row, Transaction, named_params, params};
+use rusqlite::{Transaction, named_params, params};
 
-/// In the order in which [`read`] takes them.
-const COLUMNS: &str = "id, revision, name, code, created_at, updated_at, \
-    (SELECT json_group_array(g.model_id ORDER BY g.id) FROM group_grants AS g WHERE g.group_id = groups.id)";
+/// The models that are granted to a group.
+const MODELS: &str =
+    "(SELECT json_group_array(g.model_id ORDER BY g.id) FROM group_grants AS g WHERE g.group_id = groups.id)";
 
 pub(super) fn insert(tx: &Transaction<'_>, group: &Group) -> Result<GroupId> {
-    let id: Option<i64> = tx
-        .prepare_cached(
-            "INSERT INTO groups (revision, name, name_folded, code, created_at, updated_at) \
-             VALUES (1, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING RETURNING id",
-        )?
-        .query_row(
-            params![group.name, folded(&group.name), group.code, group.created_at.0, group.updated_at.0],
-            |row| row.get(0),
-        )
-        .optional()?;
-    let id = id.ok_or(StoreError::DuplicateName)?;
-    changes::note_numbered(tx, Kind::Group, id)?;
-    Ok(GroupId(id))
+    let sql = "INSERT INTO groups (revision, name, name_folded, code, created_at, updated_at) \
+        VALUES (1, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING RETURNING id";
+    let values = params![group.name, folded(&group.name), group.code, group.created_at.0, group.updated_at.0];
+    let id: GroupId = one(tx, sql, values)?.ok_or(StoreError::DuplicateName)?;
+    changes::note_numbered(tx, Kind::Group, id.0)?;
+    Ok(id)
 }
 
 pub(super) fn update(tx: &Transaction<'_>, group: &Group) -> Result<()> {
@@ -59,8 +53,7 @@ pub(super) fn delete(tx: &Transaction<'_>, id: GroupId) -> Result<()> {
 }
 
 pub(super) fn find(tx: &Transaction<'_>, id: GroupId) -> Result<Option<Group>> {
-    let sql = format!("SELECT {COLUMNS} FROM groups WHERE id = ?");
-    Ok(tx.prepare_cached(&sql)?.query_row([id.0], read).optional()?)
+    one(tx, &format!("SELECT {GROUP}, {MODELS} FROM groups WHERE id = ?"), [id.0])
 }
 
 pub(super) fn list(tx: &Transaction<'_>, name: Option<&str>, paging: Paging) -> Result<Page<Group>> {
@@ -68,19 +61,6 @@ pub(super) fn list(tx: &Transaction<'_>, name: Option<&str>, paging: Paging) -> 
     if let Some(name) = name {
         conditions.contains("name_folded", name);
     }
-    let sql = format!("SELECT {COLUMNS} FROM groups{} ORDER BY id LIMIT ? OFFSET ?", conditions.sql());
-    page(tx, &sql, "groups", &conditions, paging, read)
-}
-
-fn read(row: &Row<'_>) -> rusqlite::Result<Group> {
-    let mut columns = Columns::new(row);
-    Ok(Group {
-        id: GroupId(columns.take()?),
-        revision: columns.take()?,
-        name: columns.take()?,
-        code: columns.take()?,
-        created_at: UnixMillis(columns.take()?),
-        updated_at: UnixMillis(columns.take()?),
-        models: columns.json()?,
-    })
+    let sql = format!("SELECT {GROUP}, {MODELS} FROM groups{} ORDER BY id LIMIT ? OFFSET ?", conditions.sql());
+    page(tx, &sql, "groups", &conditions, paging)
 }

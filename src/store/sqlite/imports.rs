@@ -1,26 +1,22 @@
 //! What an import notes and restores.
 
 use super::events::{self, Charged};
+use super::row::{all, one};
 use super::{Result, SqliteStore, StoreError, accounts, keys};
 use crate::domain::{Account, Event, EventId, Key, KeyId, Money};
+use crate::store::rows::IMPORT_NOTE;
 use crate::store::{ImportNote, ImportStore, Numbered};
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Transaction, params};
 use std::collections::HashMap;
-use uuid::Uuid;
 
 #[async_trait]
 impl ImportStore for SqliteStore {
     async fn import_note(&self, source: &str, kind: &str, source_id: &str) -> Result<Option<ImportNote>> {
         let (source, kind, source_id) = (source.to_owned(), kind.to_owned(), source_id.to_owned());
         self.lookup(move |tx| {
-            let mut statement = tx.prepare_cached(
-                "SELECT source_id, target, revision FROM imports WHERE source = ? AND kind = ? AND source_id = ?",
-            )?;
-            let note = statement.query_row(params![source, kind, source_id], |row| {
-                Ok(ImportNote { source_id: row.get(0)?, target: row.get(1)?, revision: row.get(2)? })
-            });
-            Ok(note.optional()?)
+            let sql = format!("SELECT {IMPORT_NOTE} FROM imports WHERE source = ? AND kind = ? AND source_id = ?");
+            one(tx, &sql, params![source, kind, source_id])
         })
         .await
     }
@@ -83,15 +79,8 @@ impl ImportStore for SqliteStore {
 
     async fn imported_spend(&self, source: &str) -> Result<Vec<(KeyId, Money)>> {
         let source = source.to_owned();
-        self.scan(move |tx| {
-            let mut statement = tx.prepare_cached("SELECT key_id, total FROM imported_spend WHERE source = ?")?;
-            let rows = statement.query_map([source], |row| {
-                let id: [u8; 16] = row.get(0)?;
-                Ok((KeyId::from_uuid(Uuid::from_bytes(id)), Money::from_units(row.get(1)?)))
-            })?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
-        .await
+        let sql = "SELECT key_id, total FROM imported_spend WHERE source = ?";
+        self.scan(move |tx| all(tx, sql, [source])).await
     }
 
     async fn import_spend(&self, source: &str, totals: &[(KeyId, Money)]) -> Result<()> {
@@ -122,13 +111,13 @@ fn number_from(tx: &Transaction<'_>, rows: Numbered, last: i64) -> Result<()> {
 }
 
 fn import_spend(tx: &Transaction<'_>, source: &str, totals: &[(KeyId, Money)]) -> Result<()> {
-    let mut before = tx.prepare_cached("SELECT total FROM imported_spend WHERE source = ? AND key_id = ?")?;
+    let before = "SELECT total FROM imported_spend WHERE source = ? AND key_id = ?";
     let mut write =
         tx.prepare_cached("INSERT OR REPLACE INTO imported_spend (source, key_id, total) VALUES (?, ?, ?)")?;
     let mut more = HashMap::new();
     for (key, total) in totals {
-        let told: Option<i64> = before.query_row(params![source, key.as_bytes()], |row| row.get(0)).optional()?;
-        let added = total.saturating_sub(Money::from_units(told.unwrap_or(0)));
+        let told: Option<Money> = one(tx, before, params![source, key.as_bytes()])?;
+        let added = total.saturating_sub(told.unwrap_or_default());
         if told.is_none() || added > Money::ZERO {
             write.execute(params![source, key.as_bytes(), total.units()])?;
             more.insert(*key, added);

@@ -2,44 +2,22 @@
 
 use super::Result;
 use super::filter::{Conditions, page};
-use super::keys::{COLUMNS, read};
 use crate::domain::{Key, KeyId, Role};
-use crate::store::{KeyFilter, KeySort, Order, Page};
+use crate::store::names::direction;
+use crate::store::rows::{KEY, key_order};
+use crate::store::{KeyFilter, KeySort, Page};
 use rusqlite::Transaction;
 
 pub(super) fn list(tx: &Transaction<'_>, filter: &KeyFilter) -> Result<Page<Key>> {
     let conditions = conditions(filter);
-    let (order, direction) = (expression(filter.sort), direction(filter.order));
+    let (order, direction) = (key_order(filter.sort, "seq"), direction(filter.order));
     // An index has the creation with the id; nothing is sorted then.
     let tie = if filter.sort == KeySort::Created { "id" } else { "seq" };
     let sql = format!(
-        "SELECT {COLUMNS} FROM keys{} ORDER BY {order} {direction}, {tie} {direction} LIMIT ? OFFSET ?",
+        "SELECT seq, {KEY} FROM keys{} ORDER BY {order} {direction}, {tie} {direction} LIMIT ? OFFSET ?",
         conditions.sql()
     );
-    page(tx, &sql, "keys", &conditions, filter.paging, read)
-}
-
-const fn direction(order: Order) -> &'static str {
-    match order {
-        Order::Ascending => "ASC",
-        Order::Descending => "DESC",
-    }
-}
-
-/// By what a list is sorted, as SQL. A key without an account or spend counts as one that has nothing in it.
-fn expression(sort: KeySort) -> String {
-    let of_account = |what: &str| format!("ifnull((SELECT {what} FROM accounts AS a WHERE a.key_id = keys.id), 0)");
-    match sort {
-        KeySort::Created => "created_at".to_owned(),
-        KeySort::Number => "seq".to_owned(),
-        KeySort::Name => "name_folded".to_owned(),
-        KeySort::Total => "ifnull((SELECT total FROM key_spend AS s WHERE s.key_id = keys.id), 0)".to_owned(),
-        // As `Account::used`. The month is a number, not text of a caller.
-        KeySort::Month(month) => of_account(&format!("iif(a.month >= {}, a.month_fee, 0)", month.0)),
-        KeySort::Quota => "quota".to_owned(),
-        KeySort::Balance => of_account("a.balance"),
-        KeySort::Updated => "updated_at".to_owned(),
-    }
+    page(tx, &sql, "keys", &conditions, filter.paging)
 }
 
 fn conditions(filter: &KeyFilter) -> Conditions {

@@ -1,22 +1,14 @@
 //! Keys: rows with every rule of a key in its own column, so that an operator can read them.
 
 use super::changes::{self, Kind};
-use super::row::Columns;
+use super::row::one;
 use super::{Result, SqliteStore, StoreError, accounts, grants, key_list};
-use crate::domain::{
-    Account, BudgetMode, GroupId, Key, KeyDigest, KeyId, Membership, Money, RateLimit, Role, SettingId, SpendLimit,
-    UnixMillis, Window,
-};
+use crate::domain::{Account, BudgetMode, Key, KeyDigest, KeyId, Money, Role, UnixMillis};
+use crate::store::rows::KEY;
 use crate::store::text::{folded, json_text, stored};
 use crate::store::{Books, KeyFilter, KeyStore, Page};
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, Row, ToSql, Transaction, ffi, named_params};
-
-/// In the order in which [`take`] takes them.
-pub(super) const COLUMNS: &str = "id, seq, revision, digest, hint, name, tags, created_at, updated_at, revoked, \
-    revoked_reason, single_setting, setting_ids, rotation, allowed_paths, ttl, rate_limit, rate_window, \
-    total_budget, window_budget, window_budget_window, budget_mode, log_request, log_response, policy_id, \
-    is_key_not_hashed, email, role, group_id, model_ids, quota";
+use rusqlite::{ToSql, Transaction, ffi, named_params};
 
 const INSERT: &str = "INSERT INTO keys (id, revision, digest, hint, name, name_folded, tags, created_at, updated_at, \
     revoked, revoked_reason, single_setting, setting_ids, rotation, allowed_paths, ttl, rate_limit, rate_window, \
@@ -62,10 +54,7 @@ impl KeyStore for SqliteStore {
     async fn delete_key(&self, id: KeyId) -> Result<()> {
         // Grants and account go with it: foreign keys say so.
         self.write(move |tx| {
-            let digest: Option<[u8; 32]> = tx
-                .prepare_cached("DELETE FROM keys WHERE id = ? RETURNING digest")?
-                .query_row([id.as_bytes()], |row| row.get(0))
-                .optional()?;
+            let digest = one(tx, "DELETE FROM keys WHERE id = ? RETURNING digest", [id.as_bytes()])?;
             changes::note_gone(tx, id, &digest.ok_or(StoreError::NotFound)?)
         })
         .await
@@ -149,8 +138,7 @@ fn find(tx: &Transaction<'_>, id: KeyId) -> Result<Option<Key>> {
 }
 
 fn find_by(tx: &Transaction<'_>, unique: &'static str, value: &dyn ToSql) -> Result<Option<Key>> {
-    let sql = format!("SELECT {COLUMNS} FROM keys WHERE {unique} = ?");
-    Ok(tx.prepare_cached(&sql)?.query_row([value], read).optional()?)
+    one(tx, &format!("SELECT seq, {KEY} FROM keys WHERE {unique} = ?"), [value])
 }
 
 /// The parameters that only one of the two statements has.
@@ -220,63 +208,4 @@ pub(super) fn unknown_reference(error: rusqlite::Error) -> StoreError {
 fn bind_one(statement: &mut rusqlite::Statement<'_>, name: &str, value: &dyn ToSql) -> rusqlite::Result<()> {
     let index = statement.parameter_index(name)?.ok_or_else(|| rusqlite::Error::InvalidParameterName(name.into()))?;
     statement.raw_bind_parameter(index, value)
-}
-
-pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Key> {
-    take(&mut Columns::new(row))
-}
-
-/// Takes [`COLUMNS`], which may follow others.
-pub(super) fn take(columns: &mut Columns<'_, '_>) -> rusqlite::Result<Key> {
-    let mut key = Key {
-        id: KeyId::from_uuid(columns.uuid()?),
-        number: columns.take()?,
-        revision: columns.take()?,
-        digest: KeyDigest::from_bytes(columns.take()?),
-        hint: columns.take()?,
-        name: columns.take()?,
-        tags: columns.json()?,
-        created_at: UnixMillis(columns.take()?),
-        updated_at: UnixMillis(columns.take()?),
-        revoked: columns.take()?,
-        revoked_reason: columns.take()?,
-        single_setting: columns.take()?,
-        setting_ids: columns.json::<Box<[SettingId]>>()?,
-        rotation: columns.take()?,
-        allowed_paths: columns.json()?,
-        ttl: columns.take()?,
-        rate: None,
-        total_budget: None,
-        window_budget: None,
-        budget_mode: None,
-        log_request: false,
-        log_response: false,
-        policy_id: Box::default(),
-        is_key_not_hashed: false,
-        membership: None,
-    };
-    let rate: (Option<i64>, _) = (columns.take()?, columns.named_or_null("window", Window::parse)?);
-    if let (Some(limit), Some(window)) = rate {
-        key.rate = Some(RateLimit { limit: u64::try_from(limit).unwrap_or(0), window });
-    }
-    key.total_budget = columns.take::<Option<i64>>()?.map(Money::from_units);
-    let spend: (Option<i64>, _) = (columns.take()?, columns.named_or_null("window", Window::parse)?);
-    if let (Some(limit), Some(window)) = spend {
-        key.window_budget = Some(SpendLimit { limit: Money::from_units(limit), window });
-    }
-    key.budget_mode = columns.named_or_null("budget mode", BudgetMode::parse)?;
-    key.log_request = columns.take()?;
-    key.log_response = columns.take()?;
-    key.policy_id = columns.take()?;
-    key.is_key_not_hashed = columns.take()?;
-    let membership = Membership {
-        email: columns.take()?,
-        role: columns.named_or_null("role", Role::parse)?.unwrap_or_default(),
-        group: columns.take::<Option<i64>>()?.map(GroupId),
-        models: columns.json_or_null()?.unwrap_or_default(),
-        quota: columns.take::<Option<i64>>()?.map(Money::from_units),
-    };
-    // Few of a million keys need the space.
-    key.membership = (membership != Membership::default()).then(|| Box::new(membership));
-    Ok(key)
 }

@@ -1,8 +1,8 @@
 //! The embedded store: one SQLite file in WAL mode, one writer, a few readers.
 //!
 //! A file per aggregate holds its SQL: `keys` (lists in `key_list`), `accounts`, `settings`, `custom_providers`, `models`,
-//! `groups`, `grants`, `routes`, `imports`, `changes`, `events`, `objects`, `report`, `retention`, `spend`. Rows are read by position
-//! through `row::Columns`; filters become bound parameters in `filter::Conditions`, never text.
+//! `groups`, `grants`, `routes`, `imports`, `changes`, `events`, `objects`, `report`, `retention`, `spend`. `row` says how
+//! columns are stored; filters become bound parameters in `filter::Conditions`, never text.
 
 mod accounts;
 mod changes;

@@ -2,29 +2,19 @@
 
 use super::changes::{self, Kind};
 use super::filter::{Conditions, page};
-use super::row::Columns;
+use super::row::{all, one};
 use super::{Result, SqliteStore, StoreError, grants, groups};
-use crate::domain::{Group, GroupId, Model, ModelId, Money, Secret, UnixMillis};
+use crate::domain::{Group, GroupId, Model, ModelId, UnixMillis};
+use crate::store::names::{SEEDED, direction};
 use crate::store::seal::Sealer;
+use crate::store::sealed::{MODEL, Sealed, SealedModel, config_of, open_page};
 use crate::store::text::folded;
 use crate::store::{
-    FirstModels, Grant, GrantAction, GrantFilter, Granted, Grantee, ModelFilter, ModelStore, Order, Page, Paging,
+    FirstModels, Grant, GrantAction, GrantFilter, Granted, Grantee, ModelFilter, ModelStore, Page, Paging,
 };
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, Row, ToSql, Transaction, named_params, params};
+use rusqlite::{ToSql, Transaction, named_params, params};
 use std::sync::Arc;
-
-/// In the order in which [`take`] takes them, of the table alias `m`.
-pub(super) const COLUMNS: &str = "m.id, m.revision, m.name, m.provider, m.multiple, m.price_in, m.price_out, \
-    m.created_at, m.updated_at, m.config";
-
-/// What a sealed configuration is called.
-const ENTRY: &str = "config";
-/// The milestone of [`seed`].
-const SEEDED: &str = "first_models";
-
-/// A model without its configuration, and this as it is stored.
-pub(super) type SealedModel = (Model, String);
 
 #[async_trait]
 impl ModelStore for SqliteStore {
@@ -118,28 +108,21 @@ fn seed(tx: &Transaction<'_>, sealer: &Sealer, first: &FirstModels) -> Result<bo
 }
 
 fn insert(tx: &Transaction<'_>, sealer: &Sealer, model: &Model) -> Result<ModelId> {
-    let id: Option<i64> = tx
-        .prepare_cached(
-            "INSERT INTO models (revision, name, name_folded, provider, multiple, price_in, price_out, config, \
-             created_at, updated_at) VALUES (1, ?, ?, ?, ?, ?, ?, '', ?, ?) ON CONFLICT (name) DO NOTHING RETURNING id",
-        )?
-        .query_row(
-            params![
-                model.name,
-                folded(&model.name),
-                model.provider,
-                model.multiple,
-                model.price_in.units(),
-                model.price_out.units(),
-                model.created_at.0,
-                model.updated_at.0,
-            ],
-            |row| row.get(0),
-        )
-        .optional()?;
-    let id = ModelId(id.ok_or(StoreError::DuplicateName)?);
+    let sql = "INSERT INTO models (revision, name, name_folded, provider, multiple, price_in, price_out, config, \
+        created_at, updated_at) VALUES (1, ?, ?, ?, ?, ?, ?, '', ?, ?) ON CONFLICT (name) DO NOTHING RETURNING id";
+    let values = params![
+        model.name,
+        folded(&model.name),
+        model.provider,
+        model.multiple,
+        model.price_in.units(),
+        model.price_out.units(),
+        model.created_at.0,
+        model.updated_at.0,
+    ];
+    let id: ModelId = one(tx, sql, values)?.ok_or(StoreError::DuplicateName)?;
     // Sealed for its row, so only now.
-    let config = sealer.seal(id, ENTRY, &model.config)?;
+    let config = config_of(id, &model.config, sealer)?;
     tx.prepare_cached("UPDATE models SET config = ? WHERE id = ?")?.execute(params![config, id.0])?;
     changes::note_numbered(tx, Kind::Model, id.0)?;
     Ok(id)
@@ -160,7 +143,7 @@ fn update(tx: &Transaction<'_>, sealer: &Sealer, model: &Model) -> Result<()> {
         ":multiple": model.multiple,
         ":price_in": model.price_in.units(),
         ":price_out": model.price_out.units(),
-        ":config": sealer.seal(model.id, ENTRY, &model.config)?,
+        ":config": config_of(model.id, &model.config, sealer)?,
         ":updated_at": model.updated_at.0,
     })?;
     changes::note_numbered(tx, Kind::Model, model.id.0)
@@ -175,10 +158,7 @@ pub(super) fn check_update(
     revision: i64,
     name: &str,
 ) -> Result<()> {
-    let stored: Option<i64> = tx
-        .prepare_cached(&format!("SELECT revision FROM {table} WHERE id = ?"))?
-        .query_row([id], |row| row.get(0))
-        .optional()?;
+    let stored: Option<i64> = one(tx, &format!("SELECT revision FROM {table} WHERE id = ?"), [id])?;
     if stored.ok_or(StoreError::NotFound)? != revision {
         return Err(StoreError::Conflict);
     }
@@ -192,9 +172,8 @@ pub(super) fn find(tx: &Transaction<'_>, sealer: &Sealer, id: ModelId) -> Result
 }
 
 fn find_by(tx: &Transaction<'_>, sealer: &Sealer, unique: &'static str, value: &dyn ToSql) -> Result<Option<Model>> {
-    let sql = format!("SELECT {COLUMNS} FROM models AS m WHERE m.{unique} = ?");
-    let row = tx.prepare_cached(&sql)?.query_row([value], read).optional()?;
-    row.map(|row| open(sealer, row)).transpose()
+    let sql = format!("SELECT {MODEL} FROM models AS m WHERE m.{unique} = ?");
+    one(tx, &sql, [value])?.map(|row: SealedModel| row.open(sealer)).transpose()
 }
 
 fn list(tx: &Transaction<'_>, sealer: &Sealer, filter: &ModelFilter) -> Result<Page<Model>> {
@@ -205,53 +184,20 @@ fn list(tx: &Transaction<'_>, sealer: &Sealer, filter: &ModelFilter) -> Result<P
     if let Some(provider) = &filter.provider {
         conditions.and("m.provider = ?", provider.clone());
     }
-    let direction = match filter.order {
-        Order::Ascending => "ASC",
-        Order::Descending => "DESC",
-    };
-    let sql =
-        format!("SELECT {COLUMNS} FROM models AS m{} ORDER BY m.id {direction} LIMIT ? OFFSET ?", conditions.sql());
-    let sealed = page(tx, &sql, "models AS m", &conditions, filter.paging, read)?;
-    let rows = sealed.rows.into_iter().map(|row| open(sealer, row)).collect::<Result<_>>()?;
-    Ok(Page { rows, count: sealed.count })
+    let direction = direction(filter.order);
+    let sql = format!("SELECT {MODEL} FROM models AS m{} ORDER BY m.id {direction} LIMIT ? OFFSET ?", conditions.sql());
+    open_page(page::<SealedModel>(tx, &sql, "models AS m", &conditions, filter.paging)?, sealer)
 }
 
 /// Seals again, with the first master key, what was sealed with another one; how many.
 pub(super) fn reseal(tx: &Transaction<'_>, sealer: &Sealer) -> Result<usize> {
-    let sql = format!("SELECT {COLUMNS} FROM models AS m");
-    let rows = tx.prepare(&sql)?.query_map([], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    let rows: Vec<SealedModel> = all(tx, &format!("SELECT {MODEL} FROM models AS m"), [])?;
     let mut touched = 0;
-    for row in rows.into_iter().filter(|row| !sealer.is_current(&row.1)) {
-        let model = open(sealer, row)?;
-        let config = sealer.seal(model.id, ENTRY, &model.config)?;
+    for row in rows.into_iter().filter(|row| !row.is_current(sealer)) {
+        let model = row.open(sealer)?;
+        let config = config_of(model.id, &model.config, sealer)?;
         tx.prepare_cached("UPDATE models SET config = ? WHERE id = ?")?.execute(params![config, model.id.0])?;
         touched += 1;
     }
     Ok(touched)
-}
-
-fn read(row: &Row<'_>) -> rusqlite::Result<SealedModel> {
-    take(&mut Columns::new(row))
-}
-
-/// Takes [`COLUMNS`], which may follow others.
-pub(super) fn take(columns: &mut Columns<'_, '_>) -> rusqlite::Result<SealedModel> {
-    let model = Model {
-        id: ModelId(columns.take()?),
-        revision: columns.take()?,
-        name: columns.take()?,
-        provider: columns.take()?,
-        multiple: columns.take()?,
-        price_in: Money::from_units(columns.take()?),
-        price_out: Money::from_units(columns.take()?),
-        created_at: UnixMillis(columns.take()?),
-        updated_at: UnixMillis(columns.take()?),
-        config: Secret::default(),
-    };
-    Ok((model, columns.take()?))
-}
-
-pub(super) fn open(sealer: &Sealer, (mut model, sealed): SealedModel) -> Result<Model> {
-    model.config = sealer.open(model.id, ENTRY, &sealed)?;
-    Ok(model)
 }

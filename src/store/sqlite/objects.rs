@@ -1,21 +1,20 @@
 //! Whose object is whose, and which were charged: written with the events that say so.
 
-use super::row::Columns;
+use super::row::one;
 use super::{Result, SqliteStore};
-use crate::domain::{Event, KeyId, SettingId, StoredObject};
+use crate::domain::{Event, EventId, SettingId, StoredObject};
 use crate::store::ObjectStore;
+use crate::store::rows::OBJECT;
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Transaction, params};
 
 /// Whether another event bears the cost of anything that this one is charged for.
 pub(super) fn is_charged_elsewhere(tx: &Transaction<'_>, event: &Event) -> Result<bool> {
     let Some(objects) = event.objects.as_deref() else { return Ok(false) };
     for id in &objects.charged {
-        let bearer: Option<[u8; 16]> = tx
-            .prepare_cached("SELECT event_id FROM charges WHERE provider = ? AND object_id = ?")?
-            .query_row(params![event.provider, id], |row| row.get(0))
-            .optional()?;
-        if bearer.is_some_and(|bearer| bearer != *event.id.as_bytes()) {
+        let sql = "SELECT event_id FROM charges WHERE provider = ? AND object_id = ?";
+        let bearer: Option<EventId> = one(tx, sql, params![event.provider, id])?;
+        if bearer.is_some_and(|bearer| bearer != event.id) {
             return Ok(true);
         }
     }
@@ -55,12 +54,10 @@ impl ObjectStore for SqliteStore {
     async fn objects(&self, provider: &str, ids: &[Box<str>]) -> Result<Vec<StoredObject>> {
         let (provider, ids) = (provider.to_owned(), ids.to_vec());
         self.lookup(move |tx| {
-            let mut statement = tx.prepare_cached(
-                "SELECT id, kind, key_id, setting_id, charged_as FROM objects WHERE provider = ? AND id = ?",
-            )?;
+            let sql = format!("SELECT {OBJECT} FROM objects WHERE provider = ? AND id = ?");
             let mut found = Vec::new();
             for id in &ids {
-                found.extend(statement.query_row(params![provider, id], read).optional()?);
+                found.extend(one::<StoredObject>(tx, &sql, params![provider, id])?);
             }
             Ok(found)
         })
@@ -81,15 +78,4 @@ impl ObjectStore for SqliteStore {
         })
         .await
     }
-}
-
-fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredObject> {
-    let mut columns = Columns::new(row);
-    Ok(StoredObject {
-        id: columns.take()?,
-        kind: columns.take()?,
-        owner: KeyId::from_uuid(columns.uuid()?),
-        setting: columns.uuid_or_null()?.map(SettingId::from_uuid),
-        charged_as: columns.take()?,
-    })
 }

@@ -4,18 +4,16 @@
 
 use super::events::who;
 use super::filter::Conditions;
-use super::row::Columns;
 use super::{Result, StoreError};
 use crate::domain::Money;
+use crate::store::columns::Columns;
 use crate::store::percentile::Latencies;
+use crate::store::tally::{MOST_POINTS, place};
 use crate::store::{GroupBy, Report, ReportFilter, ReportPoint};
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, Transaction, params_from_iter};
 use std::collections::HashMap;
 use uuid::Uuid;
-
-/// More points than this are refused: about 300 MB of answer.
-const MOST_POINTS: usize = if cfg!(test) { 1_000 } else { 1_000_000 };
 
 /// Bucket, then the numbers that stand for model, key, custom id and user id.
 type Group = (i64, [u32; 4]);
@@ -65,10 +63,10 @@ impl<'f> Building<'f> {
     fn add(&mut self, row: &Row<'_>) -> Result<()> {
         let mut columns = Columns::new(row);
         let at = self.bucket(columns.take()?);
-        let status: u16 = columns.take()?;
-        let cost = Money::from_units(columns.take()?);
-        let latency = columns.count()?;
-        let (prompt, completion) = (columns.count()?, columns.count()?);
+        let status: i32 = columns.take()?;
+        let cost: Money = columns.take()?;
+        let latency = columns.take()?;
+        let (prompt, completion) = columns.take()?;
         let mut group = [0; 4];
         for (number, column) in group.iter_mut().zip(6..) {
             *number = self.names.number(row.get_ref(column)?)?;
@@ -105,17 +103,13 @@ impl<'f> Building<'f> {
             ..point
         };
         let mut points: Vec<_> = self.points.into_iter().map(name).collect();
-        points.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
+        points.sort_unstable_by(|a, b| place(a).cmp(&place(b)));
         Report {
             points,
             latency_median_ms: self.latencies.percentile(0.5),
             latency_p99_ms: self.latencies.percentile(0.99),
         }
     }
-}
-
-fn order(point: &ReportPoint) -> (i64, [&str; 4]) {
-    (point.at, [&point.model, &point.key_id, &point.custom_id, &point.user_id])
 }
 
 /// Each group text once, as a small number: a row costs a lookup, not an allocation.

@@ -1,18 +1,15 @@
 //! Routes: a row each, with its steps as JSON.
 
 use super::changes::{self, Kind};
-use super::row::Columns;
+use super::row::{all, one};
 use super::{Result, SqliteStore, StoreError};
-use crate::domain::{Route, RouteId, UnixMillis};
+use crate::domain::{Route, RouteId};
 use crate::store::RouteStore;
-use crate::store::names::{format_name, format_named, strategy_name, strategy_named};
+use crate::store::names::{format_name, strategy_name};
+use crate::store::rows::ROUTE;
 use crate::store::text::json_text;
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, Row, Transaction, named_params, params};
-
-/// In the order in which [`read`] takes them.
-const COLUMNS: &str = "id, revision, name, path, created_at, updated_at, key_ids, steps, cache, retry_strategy, \
-    request_format";
+use rusqlite::{Transaction, named_params, params};
 
 #[async_trait]
 impl RouteStore for SqliteStore {
@@ -41,13 +38,7 @@ impl RouteStore for SqliteStore {
     }
 
     async fn list_routes(&self) -> Result<Vec<Route>> {
-        self.lookup(|tx| {
-            let sql = format!("SELECT {COLUMNS} FROM routes ORDER BY created_at, seq");
-            let mut statement = tx.prepare_cached(&sql)?;
-            let rows = statement.query_map([], read)?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
-        .await
+        self.lookup(|tx| all(tx, &format!("SELECT {ROUTE} FROM routes ORDER BY created_at, seq"), [])).await
     }
 }
 
@@ -100,10 +91,7 @@ fn update(tx: &Transaction<'_>, route: &Route) -> Result<()> {
 /// Whether it is the row that was read, and its path nobody else's. Holds until the end of the transaction, which is the
 /// only one that writes.
 fn check_update(tx: &Transaction<'_>, route: &Route) -> Result<()> {
-    let stored: Option<i64> = tx
-        .prepare_cached("SELECT revision FROM routes WHERE id = ?")?
-        .query_row([route.id.as_bytes()], |row| row.get(0))
-        .optional()?;
+    let stored: Option<i64> = one(tx, "SELECT revision FROM routes WHERE id = ?", [route.id.as_bytes()])?;
     if stored.ok_or(StoreError::NotFound)? != route.revision {
         return Err(StoreError::Conflict);
     }
@@ -114,23 +102,5 @@ fn check_update(tx: &Transaction<'_>, route: &Route) -> Result<()> {
 }
 
 pub(super) fn find(tx: &Transaction<'_>, id: RouteId) -> Result<Option<Route>> {
-    let sql = format!("SELECT {COLUMNS} FROM routes WHERE id = ?");
-    Ok(tx.prepare_cached(&sql)?.query_row([id.as_bytes()], read).optional()?)
-}
-
-fn read(row: &Row<'_>) -> rusqlite::Result<Route> {
-    let mut columns = Columns::new(row);
-    Ok(Route {
-        id: RouteId::from_uuid(columns.uuid()?),
-        revision: columns.take()?,
-        name: columns.take()?,
-        path: columns.take()?,
-        created_at: UnixMillis(columns.take()?),
-        updated_at: UnixMillis(columns.take()?),
-        key_ids: columns.json()?,
-        steps: columns.json()?,
-        cache: columns.json()?,
-        retry_strategy: columns.named_or_null("retry strategy", strategy_named)?.unwrap_or_default(),
-        request_format: columns.named("request format", format_named)?,
-    })
+    one(tx, &format!("SELECT {ROUTE} FROM routes WHERE id = ?"), [id.as_bytes()])
 }

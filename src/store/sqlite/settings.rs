@@ -2,22 +2,16 @@
 
 use super::changes::{self, Kind};
 use super::filter::Conditions;
-use super::row::Columns;
+use super::row::{all, one};
 use super::{Result, SqliteStore, StoreError, models};
-use crate::domain::{Setting, SettingId, UnixMillis};
+use crate::domain::{Setting, SettingId};
 use crate::store::SettingStore;
 use crate::store::seal::Sealer;
+use crate::store::sealed::{SETTING, Sealed, SealedSetting, secrets_of};
 use crate::store::text::json_text;
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, Row, Transaction, named_params, params, params_from_iter};
-use std::collections::BTreeMap;
+use rusqlite::{Transaction, named_params, params, params_from_iter};
 use std::sync::Arc;
-
-/// In the order in which [`read`] takes them.
-const COLUMNS: &str =
-    "id, revision, provider, name, created_at, updated_at, allowed_models, parameters, cost_map, secrets";
-
-type SealedSecrets = BTreeMap<Box<str>, String>;
 
 #[async_trait]
 impl SettingStore for SqliteStore {
@@ -38,7 +32,7 @@ impl SettingStore for SqliteStore {
                     setting.updated_at.0,
                     json_text(&setting.allowed_models)?,
                     json_text(&setting.parameters)?,
-                    json_text(&seal(&sealer, &setting)?)?,
+                    secrets_of(&setting, &sealer)?,
                     setting.cost_map.as_ref().map(json_text).transpose()?,
                 ])?;
             if inserted == 0 {
@@ -66,7 +60,7 @@ impl SettingStore for SqliteStore {
                     ":updated_at": setting.updated_at.0,
                     ":allowed_models": json_text(&setting.allowed_models)?,
                     ":parameters": json_text(&setting.parameters)?,
-                    ":secrets": json_text(&seal(&sealer, &setting)?)?,
+                    ":secrets": secrets_of(&setting, &sealer)?,
                     ":cost_map": setting.cost_map.as_ref().map(json_text).transpose()?,
                 })?;
             if updated == 0 {
@@ -92,10 +86,9 @@ impl SettingStore for SqliteStore {
             if let Some(ids) = &ids {
                 conditions.id_in("id", ids.iter().map(SettingId::as_bytes));
             }
-            let sql = format!("SELECT {COLUMNS} FROM provider_settings{} ORDER BY created_at, id", conditions.sql());
-            let mut statement = tx.prepare_cached(&sql)?;
-            let rows = statement.query_map(params_from_iter(conditions.parameters()), read)?;
-            rows.map(|row| open(&sealer, row?)).collect()
+            let sql = format!("SELECT {SETTING} FROM provider_settings{} ORDER BY created_at, id", conditions.sql());
+            let rows: Vec<SealedSetting> = all(tx, &sql, params_from_iter(conditions.parameters()))?;
+            rows.into_iter().map(|row| row.open(&sealer)).collect()
         })
         .await
     }
@@ -107,16 +100,12 @@ impl SqliteStore {
     pub async fn reseal(&self) -> Result<usize> {
         let sealer = Arc::clone(&self.sealer);
         self.write(move |tx| {
-            let sql = format!("SELECT {COLUMNS} FROM provider_settings");
-            let rows = tx.prepare(&sql)?.query_map([], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+            let rows: Vec<SealedSetting> = all(tx, &format!("SELECT {SETTING} FROM provider_settings"), [])?;
             let mut touched = 0;
-            for row in rows {
-                if row.1.values().all(|sealed| sealer.is_current(sealed)) {
-                    continue;
-                }
-                let setting = open(&sealer, row)?;
+            for row in rows.into_iter().filter(|row| !row.is_current(&sealer)) {
+                let setting = row.open(&sealer)?;
                 tx.prepare_cached("UPDATE provider_settings SET secrets = ? WHERE id = ?")?
-                    .execute(params![json_text(&seal(&sealer, &setting)?)?, setting.id.as_bytes()])?;
+                    .execute(params![secrets_of(&setting, &sealer)?, setting.id.as_bytes()])?;
                 touched += 1;
             }
             Ok(touched + models::reseal(tx, &sealer)?)
@@ -126,41 +115,6 @@ impl SqliteStore {
 }
 
 pub(super) fn find(tx: &Transaction<'_>, sealer: &Sealer, id: SettingId) -> Result<Option<Setting>> {
-    let sql = format!("SELECT {COLUMNS} FROM provider_settings WHERE id = ?");
-    let row = tx.prepare_cached(&sql)?.query_row([id.as_bytes()], read).optional()?;
-    row.map(|row| open(sealer, row)).transpose()
-}
-
-fn seal(sealer: &Sealer, setting: &Setting) -> Result<SealedSecrets> {
-    let mut sealed = SealedSecrets::new();
-    for (entry, secret) in &setting.secrets {
-        sealed.insert(entry.clone(), sealer.seal(setting.id, entry, secret)?);
-    }
-    Ok(sealed)
-}
-
-/// A setting without its secrets, and these as they are stored.
-fn read(row: &Row<'_>) -> rusqlite::Result<(Setting, SealedSecrets)> {
-    let mut columns = Columns::new(row);
-    let setting = Setting {
-        id: SettingId::from_uuid(columns.uuid()?),
-        revision: columns.take()?,
-        provider: columns.take()?,
-        name: columns.take()?,
-        created_at: UnixMillis(columns.take()?),
-        updated_at: UnixMillis(columns.take()?),
-        allowed_models: columns.json()?,
-        parameters: columns.json()?,
-        cost_map: columns.json_or_null()?,
-        secrets: BTreeMap::new(),
-    };
-    Ok((setting, columns.json()?))
-}
-
-fn open(sealer: &Sealer, (mut setting, sealed): (Setting, SealedSecrets)) -> Result<Setting> {
-    for (entry, sealed) in sealed {
-        let secret = sealer.open(setting.id, &entry, &sealed)?;
-        setting.secrets.insert(entry, secret);
-    }
-    Ok(setting)
+    let sql = format!("SELECT {SETTING} FROM provider_settings WHERE id = ?");
+    one(tx, &sql, [id.as_bytes()])?.map(|row: SealedSetting| row.open(sealer)).transpose()
 }

@@ -201,6 +201,20 @@ async fn any_text_is_kept() {
 }
 
 #[tokio::test]
+async fn a_value_that_cannot_be_read_is_named() {
+    let (store, _database) = open().await;
+    store.insert_key(&plain_key(1, |_| {})).await.unwrap();
+    let statements =
+        [("role", "UPDATE keys SET role = 'nobody'"), ("allowed_paths", "UPDATE keys SET allowed_paths = '{'")];
+    for (column, statement) in statements {
+        sql(&store, statement).await;
+        let error = store.key(key_id(1)).await.unwrap_err().to_string();
+        assert!(error.contains(&format!("column {column} ")), "{error}");
+        sql(&store, "UPDATE keys SET role = NULL").await;
+    }
+}
+
+#[tokio::test]
 async fn what_is_rolled_back_spends_no_number() {
     let (store, _database) = open().await;
     store.insert_key(&key(1, |_| {})).await.unwrap();
