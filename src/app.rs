@@ -9,7 +9,7 @@ mod ready;
 mod succession;
 mod waiting;
 
-pub use check::check;
+pub use check::{Found, check, in_one_line};
 pub use import::{ImportWish, import};
 
 use crate::admin::{self, AdminState};

@@ -71,6 +71,16 @@ impl MemoryCache {
         }
     }
 
+    fn living(&self, key: Key, now: UnixMillis) -> Option<Arc<CachedAnswer>> {
+        let answer = self.answers.get(&key)?;
+        if now < answer.expires_at {
+            return Some(answer);
+        }
+        // A newer one may have come in its place.
+        self.answers.remove_if(&key, |kept| kept.expires_at <= now);
+        None
+    }
+
     /// Forgets what has expired: nobody may ever ask for it again.
     pub fn sweep(&self, now: UnixMillis) {
         self.answers.retain(|_, kept| now < kept.expires_at);
@@ -93,14 +103,7 @@ fn shards(limits: CacheLimits) -> u64 {
 #[async_trait]
 impl ResponseCache for MemoryCache {
     async fn get(&self, key: &CacheKey, form: AnswerForm, now: UnixMillis) -> Option<Arc<CachedAnswer>> {
-        let key = (*key, form);
-        let answer = self.answers.get(&key)?;
-        if now < answer.expires_at {
-            return Some(answer);
-        }
-        // A newer one may have come in its place.
-        self.answers.remove_if(&key, |kept| kept.expires_at <= now);
-        None
+        self.living((*key, form), now).or_else(|| self.living((*key, form.other()), now))
     }
 
     async fn put(&self, key: &CacheKey, answer: Arc<CachedAnswer>) {
@@ -158,7 +161,7 @@ mod tests {
         let cache = MemoryCache::new(LIMITS);
         let stream = Arc::new(CachedAnswer { form: AnswerForm::Stream, ..CachedAnswer::clone(&answer("stream")) });
         cache.put(&key(1), stream.clone()).await;
-        assert_eq!(cache.get(&key(1), AnswerForm::Whole, NOW).await, None);
+        assert_eq!(cache.get(&key(1), AnswerForm::Whole, NOW).await, Some(stream.clone()), "there is no other");
         cache.put(&key(1), answer("whole")).await;
         assert_eq!(cache.get(&key(1), AnswerForm::Stream, NOW).await, Some(stream));
         assert_eq!(cache.get(&key(1), AnswerForm::Whole, NOW).await, Some(answer("whole")));

@@ -5,7 +5,7 @@ use crate::domain::UnixMillis;
 use crate::redis::{Link, LinkError};
 use crate::routing::{AnswerForm, CacheKey, CachedAnswer, ResponseCache};
 use async_trait::async_trait;
-use redis::Value;
+use redis::{Cmd, Value};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -37,24 +37,34 @@ impl RedisCache {
         };
         format!("{}:answer:{}:{form}", self.link.prefix(), hex::encode(key.as_bytes()))
     }
+
+    fn asking(&self, key: &CacheKey, form: AnswerForm) -> Cmd {
+        let mut command = redis::cmd("GETRANGE");
+        // One byte too many shows that a value is too long without fetching it.
+        command.arg(self.name(key, form)).arg(0).arg(self.entry);
+        command
+    }
+
+    fn read(&self, key: &CacheKey, form: AnswerForm, found: Value, now: UnixMillis) -> Option<CachedAnswer> {
+        let Value::BulkString(found) = found else { return None };
+        let whole = (found.len() <= self.entry).then_some(found)?;
+        entry::read(key, form, &whole.into()).filter(|answer| now < answer.expires_at)
+    }
 }
 
 #[async_trait]
 impl ResponseCache for RedisCache {
     async fn get(&self, key: &CacheKey, form: AnswerForm, now: UnixMillis) -> Option<Arc<CachedAnswer>> {
-        let mut command = redis::cmd("GETRANGE");
-        // One byte too many shows that a value is too long without fetching it.
-        command.arg(self.name(key, form)).arg(0).arg(self.entry);
-        let found = match self.link.command(&command).await {
-            Ok(Value::BulkString(found)) if found.len() <= self.entry => found,
-            Ok(_) => return None,
+        let forms = [form, form.other()];
+        // Whoever misses one form asks for the other: both at once, so that nobody waits twice. They are seldom both kept.
+        let found = match self.link.commands(&forms.map(|form| self.asking(key, form))).await {
+            Ok(found) => found,
             Err(error) => {
                 tracing::debug!(%error, "no kept answer");
                 return None;
             }
         };
-        let answer = entry::read(key, form, &found.into())?;
-        (now < answer.expires_at).then(|| Arc::new(answer))
+        forms.into_iter().zip(found).find_map(|(form, found)| self.read(key, form, found, now)).map(Arc::new)
     }
 
     /// Returns before it is kept: the answer does not wait for that.

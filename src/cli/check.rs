@@ -21,7 +21,12 @@ pub(super) fn run(loaded: &Loaded, surroundings: &mut Surroundings<'_>) -> Exit 
     let mut exit = Exit::Good;
     for (name, state) in dependencies {
         match state {
-            Ok(answer) => surroundings.say(format_args!("# {name}: {answer}")),
+            Ok(found) => {
+                surroundings.say(format_args!("# {name}: {}", found.answer));
+                if let Some(advice) = found.advice {
+                    surroundings.complain(format_args!("warning: {name}: {advice}"));
+                }
+            }
             Err(fault) => {
                 surroundings.complain(format_args!("{name}: {fault}"));
                 exit = Exit::Failed;

@@ -6,6 +6,7 @@ mod import;
 mod migrate;
 mod serve;
 
+use crate::app;
 use crate::config::{self, Environment, Loaded, Sources};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -152,10 +153,8 @@ fn load(file: Option<PathBuf>, surroundings: &mut Surroundings<'_>) -> Option<Lo
     }
 }
 
-/// The chain of causes on one line.
 fn failed(error: &anyhow::Error, surroundings: &mut Surroundings<'_>) -> Exit {
-    let line = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
-    surroundings.complain(line);
+    surroundings.complain(app::in_one_line(error));
     Exit::Failed
 }
 

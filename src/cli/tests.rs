@@ -1,3 +1,5 @@
+mod unusable;
+
 use super::*;
 
 /// Runs one command line in an empty directory; gives its exit, standard output and standard error.

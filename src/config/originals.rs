@@ -1,8 +1,11 @@
-//! Variables of the products that Tollgate replaces and that mean nothing here: each is answered with advice.
+//! Variables of the products that Tollgate replaces, or that one may take for theirs, and that mean nothing here: each is
+//! answered with advice.
 
 use super::environment::Environment;
 
 const NO_STATSD: &str = "statsd is not available, scrape /metrics of the admin listener";
+const TLS_BY_MODE: &str = "set POSTGRESQL_SSL_MODE, e.g. to verify-full";
+const TLS_OF_REDIS: &str = "set TOLLGATE_COUNTERS_TLS to true";
 const SEALED_HERE: &str = "credentials are sealed with security.master_key instead";
 const NO_PII: &str = "detection of personal data is not available";
 
@@ -15,6 +18,10 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("PROMETHEUS_ENABLED", "metrics are always on, /metrics of the admin listener"),
     ("PROMETHEUS_PORT", "set TOLLGATE_TELEMETRY_METRICS_LISTEN, e.g. to 0.0.0.0:2112"),
     ("REDIS_WRITE_TIME_OUT", "counters.timeout, or REDIS_READ_TIME_OUT, is that of every call"),
+    ("POSTGRESQL_SSL_ENABLED", TLS_BY_MODE),
+    ("PGSQL_SSL", TLS_BY_MODE),
+    ("REDIS_SSL", TLS_OF_REDIS),
+    ("REDIS_TLS", TLS_OF_REDIS),
     ("PGSQL_DEBUG_MODE", "statements are never printed: they hold what must not be seen"),
     ("CONFIG_FILE_NAME", "name a TOML file with --config"),
     ("NUMBER_OF_EVENT_MESSAGE_CONSUMERS", "events are written by the journal"),

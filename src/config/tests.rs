@@ -521,6 +521,9 @@ fn variables_without_effect_are_told() {
     assert_eq!(loaded.warnings.len(), 2, "{:?}", loaded.warnings);
     assert!(loaded.warnings.iter().any(|w| w.starts_with("STATS_PROVIDER has no effect: ")));
     assert!(loaded.warnings.iter().any(|w| w.starts_with("AUDIENCE in .env has no effect: ")));
+    let loaded = Place::new("", "").load(&[("POSTGRESQL_SSL_ENABLED", "true"), ("REDIS_TLS", "1")]).unwrap();
+    assert!(loaded.warnings.iter().any(|w| w.contains("POSTGRESQL_SSL_ENABLED") && w.contains("POSTGRESQL_SSL_MODE")));
+    assert!(loaded.warnings.iter().any(|w| w.contains("REDIS_TLS") && w.contains("TOLLGATE_COUNTERS_TLS")));
 }
 
 #[test]

@@ -6,8 +6,17 @@ use super::{LinkError, LinkSettings};
 use std::time::Instant;
 use tokio::time::timeout;
 
-/// Connects as a link does and says in one line what it found, or what is wrong.
-pub async fn check(settings: &LinkSettings) -> Result<String, String> {
+/// A server that can be used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Checked {
+    /// What it is, in one line.
+    pub answer: String,
+    /// What the operator should change all the same.
+    pub advice: Option<String>,
+}
+
+/// Connects as a link does and says what it found, or in one line what is wrong.
+pub async fn check(settings: &LinkSettings) -> Result<Checked, String> {
     let Server { connection, about } = connect(settings, &mut Vec::new()).await.map_err(|why| why.to_string())?;
     let probe = Probe::new(&settings.prefix);
     let mut took = Instant::now();
@@ -28,7 +37,8 @@ pub async fn check(settings: &LinkSettings) -> Result<String, String> {
     let policy = match about.policy.as_str() {
         "" => "eviction policy unknown".to_owned(),
         "noeviction" => "no eviction".to_owned(),
-        policy => format!("evicts ({policy}): limits are counted anew when its memory is full"),
+        policy => format!("evicts ({policy})"),
     };
-    Ok(format!("Redis {version}, {kind}, {tls}, user {user}, {policy}, answers in {} us", took.as_micros()))
+    let answer = format!("Redis {version}, {kind}, {tls}, user {user}, {policy}, answers in {} us", took.as_micros());
+    Ok(Checked { answer, advice: about.advice() })
 }

@@ -1,12 +1,13 @@
 //! Finds the server among the nodes: asks each what it is.
 
 use super::connection::Connection;
+use super::members::Members;
 use super::settings::{LinkSettings, Node, TlsSettings};
 use redis::cluster::ClusterClientBuilder;
 use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo,
-    RedisResult, TlsCertificates, Value,
+    RedisResult, TlsCertificates,
 };
 use std::sync::Arc;
 use tokio::time::timeout;
@@ -29,30 +30,45 @@ pub(super) struct About {
     replica: bool,
 }
 
-/// Tries nodes in order; the error is that of the last one.
+impl About {
+    /// What the operator should change.
+    pub(super) fn advice(&self) -> Option<String> {
+        let policy = Some(&*self.policy).filter(|policy| !["", "noeviction"].contains(policy))?;
+        Some(format!(
+            "maxmemory-policy is {policy}: when its memory is full Redis removes counts, and limits are counted anew; \
+             set it to noeviction"
+        ))
+    }
+}
+
+/// Tries nodes in order; the error is what each of them said.
 pub(super) async fn connect(settings: &LinkSettings, learned: &mut Vec<Node>) -> Result<Server, Arc<str>> {
     let certificates = certificates(settings).await?;
     let mut nodes = settings.nodes.clone();
     nodes.extend(learned.iter().filter(|node| !settings.nodes.contains(node)).cloned());
-    let mut why = Arc::from("no node is configured");
+    let mut why = Vec::new();
     for node in &nodes {
         match enter(settings, node, certificates.as_ref()).await {
             Ok((connection, about)) if about.cluster => {
                 if settings.database != 0 {
                     return Err("a cluster has no database but 0".into());
                 }
-                *learned = members(&connection, settings, node).await;
+                let members = Members::ask(&connection, settings.timeout, node).await;
+                if let Some(gaps) = members.gaps() {
+                    return Err(format!("{node}: no node of the cluster has {gaps}").into());
+                }
+                *learned = members.nodes;
                 let mut seeds = learned.clone();
                 seeds.push(node.clone());
                 let connection = enter_cluster(settings, &seeds, certificates.as_ref()).await?;
                 return Ok(Server { connection, about });
             }
-            Ok((_, about)) if about.replica => why = format!("{node} is a replica").into(),
+            Ok((_, about)) if about.replica => why.push(format!("{node} is a replica, which takes no writes")),
             Ok((connection, about)) => return Ok(Server { connection, about }),
-            Err(error) => why = format!("{node}: {error}").into(),
+            Err(error) => why.push(format!("{node}: {error}")),
         }
     }
-    Err(why)
+    Err(why.join("; ").into())
 }
 
 async fn certificates(settings: &LinkSettings) -> Result<Option<TlsCertificates>, Arc<str>> {
@@ -148,31 +164,6 @@ async fn ask(connection: &Connection) -> RedisResult<About> {
         cluster: field("cluster_enabled") == "1",
         replica: field("role") == "slave",
     })
-}
-
-/// The cluster's nodes, for when those that are configured are gone.
-async fn members(connection: &Connection, settings: &LinkSettings, asked: &Node) -> Vec<Node> {
-    let mut command = redis::cmd("CLUSTER");
-    let Ok(Ok(Value::Array(ranges))) = timeout(settings.timeout, connection.call(command.arg("SLOTS"))).await else {
-        return Vec::new();
-    };
-    let mut found: Vec<Node> = Vec::new();
-    for range in ranges {
-        let Value::Array(parts) = range else { continue };
-        // Two numbers of slots, then a list for each node.
-        for node in parts.into_iter().skip(2) {
-            let Value::Array(node) = node else { continue };
-            let [Value::BulkString(host), Value::Int(port), ..] = node.as_slice() else { continue };
-            let (Ok(host), Ok(port)) = (std::str::from_utf8(host), u16::try_from(*port)) else { continue };
-            // One that does not know its own address is the one that was asked.
-            let host = if host.is_empty() { asked.host.clone() } else { host.into() };
-            let node = Node { host, port };
-            if !found.contains(&node) {
-                found.push(node);
-            }
-        }
-    }
-    found
 }
 
 fn told(error: redis::RedisError) -> Arc<str> {

@@ -1,5 +1,6 @@
 //! A connection to one server, or those to all nodes of a cluster. Commands of many callers share it.
 
+use futures_util::future::join_all;
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
@@ -23,6 +24,24 @@ impl Connection {
         match self {
             Self::One(connection) => connection.clone().req_packed_command(command).await?.extract_error(),
             Self::Cluster(connection) => in_cluster(connection.clone(), command).await,
+        }
+    }
+
+    /// Commands of which none needs another's answer, in one round trip: one server gets them in one piece, the nodes of
+    /// a cluster at the same time. The answers are in the order of the commands.
+    pub(super) async fn call_all(&self, commands: &[Cmd]) -> RedisResult<Vec<RedisResult<Value>>> {
+        match self {
+            Self::One(connection) => {
+                let mut all = redis::pipe();
+                for command in commands {
+                    all.add_command(command.clone());
+                }
+                let answers = connection.clone().req_packed_commands(&all, 0, commands.len()).await?;
+                Ok(answers.into_iter().map(Value::extract_error).collect())
+            }
+            Self::Cluster(connection) => {
+                Ok(join_all(commands.iter().map(|command| in_cluster(connection.clone(), command))).await)
+            }
         }
     }
 

@@ -47,10 +47,8 @@ impl LinkError {
 impl From<RedisError> for LinkError {
     fn from(error: RedisError) -> Self {
         match error.kind() {
-            ErrorKind::Server(_) | ErrorKind::Extension => match outage(&error) {
-                Some(_) => Self::Down { why: told(&error) },
-                None => Self::Refused { why: told(&error) },
-            },
+            _ if is_refusal(&error) => Self::Refused { why: told(&error) },
+            ErrorKind::Server(_) | ErrorKind::Extension => Self::Down { why: told(&error) },
             ErrorKind::AuthenticationFailed => Self::Down { why: "it refuses the user or the password".into() },
             ErrorKind::ClusterConnectionNotFound => Self::Down { why: "a node of the cluster is not connected".into() },
             ErrorKind::InvalidClientConfig | ErrorKind::RESP3NotSupported => Self::Down { why: told(&error) },
@@ -65,6 +63,11 @@ fn outage(error: &RedisError) -> Option<&'static str> {
     let detail = error.detail().unwrap_or_default();
     // Before version 7, what a command of a script met is in the text of another error.
     OUTAGES.into_iter().find(|known| code == *known || detail.contains(&format!("-{known} ")))
+}
+
+/// The server serves, and refuses this call.
+pub(super) fn is_refusal(error: &RedisError) -> bool {
+    matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) && outage(error).is_none()
 }
 
 pub(super) fn unknown_script(error: &RedisError) -> bool {

@@ -105,13 +105,11 @@ impl Keeper {
     }
 
     fn warn(&mut self, server: &Server) {
-        let policy = &server.about.policy;
-        if !self.warned && !policy.is_empty() && policy != "noeviction" {
+        if !self.warned
+            && let Some(advice) = server.about.advice()
+        {
             self.warned = true;
-            tracing::warn!(
-                policy,
-                "Redis removes keys when its memory is full: limits are counted anew then; set maxmemory-policy to noeviction"
-            );
+            tracing::warn!("{advice}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Calls on whatever connection there is now, and how the link stands.
 
 use super::connection::Connection;
-use super::error::{LinkError, unknown_script};
+use super::error::{LinkError, is_refusal, unknown_script};
 use super::keeper::Keeper;
 use super::{LinkSettings, Script};
 use arc_swap::ArcSwapOption;
@@ -89,6 +89,21 @@ impl Link {
         self.shared.bounded(async |connection: &Connection| connection.call(command).await).await
     }
 
+    /// Commands of which none needs another's answer, in one round trip; answers in their order. `Nil` stands for what
+    /// the server refuses of one of them: the others are answered all the same.
+    ///
+    /// # Errors
+    /// After [`LinkSettings::timeout`] at the latest, [`LinkError::Down`] or [`LinkError::Lost`].
+    pub async fn commands(&self, commands: &[Cmd]) -> Result<Vec<Value>, LinkError> {
+        let call = async |connection: &Connection| {
+            let answers = connection.call_all(commands).await?.into_iter();
+            answers
+                .map(|answer| answer.or_else(|error| if is_refusal(&error) { Ok(Value::Nil) } else { Err(error) }))
+                .collect()
+        };
+        self.shared.bounded(call).await
+    }
+
     pub fn state(&self) -> watch::Receiver<State> {
         self.shared.state.subscribe()
     }
@@ -113,7 +128,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    async fn bounded(&self, call: impl AsyncFnOnce(&Connection) -> RedisResult<Value>) -> Result<Value, LinkError> {
+    async fn bounded<T>(&self, call: impl AsyncFnOnce(&Connection) -> RedisResult<T>) -> Result<T, LinkError> {
         let Some(connection) = self.current.load_full() else {
             let why = match &*self.state.borrow() {
                 State::Down { why } => why.clone(),

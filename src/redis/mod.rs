@@ -14,12 +14,13 @@ mod epoch;
 mod error;
 mod keeper;
 mod link;
+mod members;
 mod script;
 mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use check::check;
+pub use check::{Checked, check};
 pub use error::LinkError;
 pub use link::{Link, State};
 pub use script::Script;

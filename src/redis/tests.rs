@@ -297,7 +297,7 @@ async fn tls_and_a_user_with_few_rights() {
     assert!(matches!(&foreign, Err(LinkError::Refused { why }) if why.contains("NOPERM")), "{foreign:?}");
     assert_eq!(up(&link).await, generation);
 
-    let line = check(&good).await.unwrap();
+    let line = check(&good).await.unwrap().answer;
     for part in ["Redis 7", "single server", "TLS", "user gateway", "no eviction", "us"] {
         assert!(line.contains(part), "{part} is not in: {line}");
     }
@@ -367,7 +367,7 @@ async fn a_cluster_is_found_by_one_of_its_nodes_and_serves_every_key() {
         node.cli(&["SCRIPT", "FLUSH"]);
     }
     assert_eq!(link.run(&script, &[b"{7}:a"], &[b"1"]).await, Ok(Value::Int(2)));
-    assert!(check(&settings(cluster.nodes[2].port)).await.unwrap().contains("cluster"));
+    assert!(check(&settings(cluster.nodes[2].port)).await.unwrap().answer.contains("cluster"));
     let numbered = LinkSettings { database: 1, ..settings(cluster.nodes[0].port) };
     assert!(check(&numbered).await.is_err());
 

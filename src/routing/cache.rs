@@ -32,6 +32,16 @@ pub enum AnswerForm {
     Stream,
 }
 
+impl AnswerForm {
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Whole => Self::Stream,
+            Self::Stream => Self::Whole,
+        }
+    }
+}
+
 /// An answer with status 200, as the client got it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CachedAnswer {
@@ -52,7 +62,7 @@ pub struct CachedAnswer {
 /// Answers by request. Loses what it must: nothing depends on an answer being there.
 #[async_trait]
 pub trait ResponseCache: Send + Sync + fmt::Debug {
-    /// The answer in this form; `None` also for one that has expired, or cannot be had now.
+    /// The answer in this form, else in the other one; `None` also for what has expired, or cannot be had now.
     async fn get(&self, key: &CacheKey, form: AnswerForm, now: UnixMillis) -> Option<Arc<CachedAnswer>>;
     /// Keeps an answer until it expires or there is no room.
     async fn put(&self, key: &CacheKey, answer: Arc<CachedAnswer>);

@@ -196,14 +196,7 @@ async fn find(
     form: AnswerForm,
     arrival: &Arrival,
 ) -> Option<Arc<CachedAnswer>> {
-    if let Some(answer) = g.ports.cache.get(key, form, arrival.now).await {
-        return Some(answer);
-    }
-    let other = match form {
-        AnswerForm::Whole => AnswerForm::Stream,
-        AnswerForm::Stream => AnswerForm::Whole,
-    };
-    let answer = g.ports.cache.get(key, other, arrival.now).await?;
+    let answer = g.ports.cache.get(key, form, arrival.now).await?;
     in_form(&answer, form, asked)
 }
 

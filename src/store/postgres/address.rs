@@ -66,6 +66,8 @@ pub struct PostgresSettings {
     pub root_certificates: Option<PathBuf>,
     /// A server that takes no writes is passed over.
     pub(super) writable: bool,
+    /// Version and encoding must be what the schema needs.
+    pub(super) holds_store: bool,
     /// Of one server: from its name to a session.
     pub connect_timeout: Duration,
     /// Per statement of a read. At least 1 ms, as the next one.
@@ -98,6 +100,7 @@ impl PostgresSettings {
             tls: TlsMode::default(),
             root_certificates: None,
             writable: true,
+            holds_store: true,
             connect_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(10),

@@ -1,10 +1,10 @@
-//! One connection: the first server of the list that answers, with the TLS that was asked for, and that takes writes.
+//! One connection: the first server of the list that answers, with the TLS that was asked for, and that fits.
 
 use super::address::{Place, PostgresSettings, attempts};
+use super::refusal::{NoConnection, Refusal, telling, told};
 use super::tls::{self, TlsError};
 use super::watched::{Socket, Watched};
 use socket2::{SockRef, TcpKeepalive};
-use std::fmt::{self, Write as _};
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
@@ -25,55 +25,10 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_RETRIES: u32 = 3;
 /// A statement that takes longer than its time is ended by the server, and only if that says nothing by the client.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// Why there is no connection: what each server said.
-#[derive(Debug)]
-pub(super) struct NoConnection(Vec<(String, Refusal)>);
-
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error("{}", chain(.0))]
-    Network(#[from] io::Error),
-    #[error("does not answer in time")]
-    Silent,
-    #[error("{}", told(.0))]
-    Session(#[from] tokio_postgres::Error),
-    #[error("takes no writes")]
-    ReadOnly,
-}
-
-impl fmt::Display for NoConnection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Postgres cannot be used: ")?;
-        for (n, (place, refusal)) in self.0.iter().enumerate() {
-            write!(f, "{}{place}: {refusal}", if n == 0 { "" } else { "; " })?;
-        }
-        Ok(())
-    }
-}
-impl std::error::Error for NoConnection {}
-
-/// An error of the client with its causes, on one line. Without the server's details: they may repeat what a row holds.
-pub(super) fn told(error: &tokio_postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(db) => format!("{}: {} ({})", db.severity(), db.message(), db.code().code()),
-        None => chain(error),
-    }
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            // Writing to a string cannot fail.
-            let _ = write!(text, ": {cause_text}");
-        }
-        next = cause.source();
-    }
-    text
-}
+/// Functions of the schema are written in a form that came with this version.
+pub(super) const OLDEST: u32 = 14;
+/// Of the database: texts that clients send must come back as they were.
+pub(super) const ENCODING: &str = "UTF8";
 
 /// What a connection is for.
 #[derive(Clone, Debug)]
@@ -131,6 +86,7 @@ impl Connector {
         let first = self.last.load(Ordering::Relaxed);
         let order = std::iter::once(first).chain((0..servers).filter(|n| *n != first));
         for (n, place) in order.filter_map(|n| Some((n, self.settings.places.get(n)?))) {
+            let mut of_place = Vec::new();
             for mode in attempts(self.settings.tls, &place.host) {
                 let session = tokio::time::timeout(self.settings.connect_timeout, self.session(place, *mode, purpose));
                 let refusal = match session.await {
@@ -143,12 +99,13 @@ impl Connector {
                     Err(_) => Refusal::Silent,
                 };
                 // With or without TLS it is the same server.
-                let unreachable = matches!(refusal, Refusal::Network(_) | Refusal::Silent | Refusal::ReadOnly);
-                refusals.push((shown(place, *mode), refusal));
-                if unreachable {
+                let is_last = !matches!(refusal, Refusal::Session(_));
+                of_place.push((shown(place, *mode), refusal));
+                if is_last {
                     break;
                 }
             }
+            refusals.extend(telling(of_place));
         }
         Err(NoConnection(refusals))
     }
@@ -175,14 +132,27 @@ impl Connector {
                 login.connect_raw(Watched::new(socket, patience), tls).await?
             }
         };
-        let driver = tokio::spawn(drive(connection, purpose.notifications.clone()));
-        let ready = prepare(&client, purpose.statement_timeout).await;
-        match ready {
-            Ok(true) => Ok((client, driver)),
-            Ok(false) if !self.settings.writable => Ok((client, driver)),
-            Ok(false) => Err(Refusal::ReadOnly),
-            Err(error) => Err(error.into()),
+        if self.settings.holds_store {
+            must_fit(&connection)?;
         }
+        let driver = tokio::spawn(drive(connection, purpose.notifications.clone()));
+        match prepare(&client, purpose.statement_timeout).await? {
+            Some(why_not) if self.settings.writable => Err(why_not),
+            _ => Ok((client, driver)),
+        }
+    }
+}
+
+/// By what the server says of itself when a session begins.
+fn must_fit(connection: &Wire) -> Result<(), Refusal> {
+    let version = connection.parameter("server_version").unwrap_or_default();
+    let major = version.split(|c: char| !c.is_ascii_digit()).next().and_then(|number| number.parse::<u32>().ok());
+    if major.is_some_and(|major| major < OLDEST) {
+        return Err(Refusal::TooOld(version.to_owned()));
+    }
+    match connection.parameter("server_encoding") {
+        Some(encoding) if encoding != ENCODING => Err(Refusal::Encoding(encoding.to_owned())),
+        _ => Ok(()),
     }
 }
 
@@ -202,19 +172,24 @@ async fn tcp(name: &str, port: u16) -> io::Result<impl Socket + use<>> {
     Ok(socket)
 }
 
-/// Sets the session up in one round trip; whether it takes writes.
-async fn prepare(client: &Client, statement_timeout: Duration) -> Result<bool, tokio_postgres::Error> {
+/// Sets the session up in one round trip; why it takes no writes, if so.
+async fn prepare(client: &Client, statement_timeout: Duration) -> Result<Option<Refusal>, tokio_postgres::Error> {
     // A transaction that its process forgot would block others for ever.
     let sql = format!(
-        "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = 60000; SHOW transaction_read_only",
+        "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = 60000; \
+         SELECT current_setting('transaction_read_only'), pg_is_in_recovery()",
         i32::try_from(statement_timeout.as_millis()).unwrap_or(i32::MAX)
     );
     let answers = client.simple_query(&sql).await?;
     let answer = answers.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0),
+        SimpleQueryMessage::Row(row) => Some((row.get(0) == Some("on"), row.get(1) == Some("t"))),
         _ => None,
     });
-    Ok(answer == Some("off"))
+    Ok(match answer {
+        Some((_, true)) => Some(Refusal::Standby),
+        Some((true, false)) => Some(Refusal::ReadOnly),
+        _ => None,
+    })
 }
 
 async fn drive(mut connection: Wire, notifications: Option<mpsc::Sender<Notification>>) {

@@ -1,8 +1,9 @@
 //! Connections by what they are for, so that no kind of work waits for another: point reads and the change feed, lists
 //! and reports, changes of configuration, the drain of the journal.
 
-use super::connect::{Connector, Purpose, told};
+use super::connect::{Connector, Purpose};
 use super::lent::Lent;
+use super::refusal::told;
 use super::{Result, engine};
 use crate::store::StoreError;
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};

@@ -58,7 +58,7 @@ async fn hear(connector: &Connector, heard: &std::sync::Weak<Heard>) -> Result<(
     // The driver alone has it now: it ends with the connection.
     drop(purpose);
     let listening = client.batch_execute(&format!("LISTEN {CHANNEL}; LISTEN {SHOWN}")).await;
-    listening.map_err(|error| super::connect::told(&error))?;
+    listening.map_err(|error| super::refusal::told(&error))?;
     let mut missed = true;
     loop {
         let Some(heard) = heard.upgrade() else { return Ok(()) };
@@ -77,7 +77,7 @@ async fn hear(connector: &Connector, heard: &std::sync::Weak<Heard>) -> Result<(
             Err(_) => {
                 if let Err(error) = client.simple_query("").await {
                     tracing::info!(
-                        error = super::connect::told(&error),
+                        error = super::refusal::told(&error),
                         "the connection that listens for changes broke"
                     );
                     return Ok(());

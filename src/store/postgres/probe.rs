@@ -1,7 +1,7 @@
 //! Looks at the database without using it: for operators who ask whether it is all right, or migrate it by hand.
 
 use super::connect::{Connector, Purpose};
-use super::{MIGRATION, PostgresSettings, Result, engine, schema};
+use super::{MIGRATION, PostgresSettings, Result, engine, rights, schema};
 use std::time::{Duration, Instant};
 use tokio_postgres::SimpleQueryMessage;
 
@@ -15,6 +15,10 @@ pub struct Probe {
     pub takes_writes: bool,
     /// `None`: no gateway has ever used it.
     pub schema: Option<i64>,
+    /// A start has nothing to migrate.
+    pub is_current: bool,
+    /// Why the user may not make tables, should that be so.
+    pub no_tables: Option<String>,
     /// Of one question.
     pub latency: Duration,
 }
@@ -38,6 +42,8 @@ pub async fn probe(settings: PostgresSettings) -> Result<Probe> {
         tls: reached.tls,
         takes_writes: row.is_some_and(|row| row.get(1) == Some("f")),
         schema: schema::find_version(&client).await?,
+        is_current: schema::is_complete(&client).await?,
+        no_tables: rights::no_tables(&client).await?.map(|missing| missing.to_string()),
         latency,
     })
 }

@@ -2,6 +2,7 @@
 //!
 //! Migrations only add: gateways of the former version go on reading and writing meanwhile, and may start again.
 
+use super::rights::no_tables;
 use super::{Result, engine};
 use tokio_postgres::Client;
 
@@ -18,6 +19,9 @@ pub(super) async fn migrate(client: &mut Client) -> Result<()> {
     if is_complete(client).await? {
         return Ok(());
     }
+    if let Some(missing) = no_tables(client).await? {
+        return Err(engine(missing));
+    }
     client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
     let runner = embedded::migrations::runner().set_abort_missing(false);
     let done = runner.run_async(client).await.map_err(engine);
@@ -25,7 +29,8 @@ pub(super) async fn migrate(client: &mut Client) -> Result<()> {
     done.map(drop)
 }
 
-async fn is_complete(client: &Client) -> Result<bool> {
+/// Nothing is left to migrate.
+pub(super) async fn is_complete(client: &Client) -> Result<bool> {
     let newest = embedded::migrations::runner().get_migrations().iter().map(|m| i64::from(m.version())).max();
     Ok(find_version(client).await? >= newest)
 }

@@ -1,7 +1,10 @@
-mod booking;
+mod by_hand;
 mod connections;
+mod drains;
 mod gateways;
+mod months;
 mod rows;
+mod sums;
 
 use super::*;
 use crate::servers::{self, Database};
@@ -22,8 +25,11 @@ async fn open() -> (SharedStore, Database) {
 
 async fn opened() -> (PostgresStore, Database) {
     let database = servers::database();
-    let settings = PostgresSettings::from_url(database.url()).unwrap();
-    (PostgresStore::open(settings, sealer()).await.unwrap(), database)
+    (opened_at(database.url()).await, database)
+}
+
+async fn opened_at(url: &str) -> PostgresStore {
+    PostgresStore::open(PostgresSettings::from_url(url).unwrap(), sealer()).await.unwrap()
 }
 
 conformance!(open await);

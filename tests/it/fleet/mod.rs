@@ -1,12 +1,14 @@
 //! Several gateways over one Postgres and one Redis behave as one: what is exact with one is exact with three, what is
 //! changed through one holds at all, and nothing that fails between them loses or doubles a cent.
 
+mod a_minute;
 mod accounts;
 mod budgets;
 mod cache;
 mod changes;
 mod failover;
 mod flapping;
+mod frozen;
 mod full;
 mod kill;
 mod load;

@@ -1,11 +1,13 @@
 //! A change whose notification gets lost is seen within two seconds all the same.
 
 use super::question;
-use crate::support::{Fleet, Node};
+use crate::support::{Fleet, Node, eventually};
 use serde_json::json;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-async fn seen(node: &Node, key: &str, status: u16, since: Instant) {
+/// The gateway answers so within two seconds.
+pub async fn seen(node: &Node, key: &str, status: u16, since: Instant) {
     while node.told(key, &question()).await.status != status {
         assert!(since.elapsed() < Duration::from_secs(2), "it still does not know");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -20,7 +22,8 @@ async fn a_listener_that_dies_at_the_wrong_moment_is_made_up_for() {
         let (revoked, status) = if round % 2 == 0 { (true, 401) } else { (false, 200) };
         // Every connection that listens ends, just before the change.
         let ended = fleet.postgres.sql(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query ILIKE 'listen%' AND pid <> pg_backend_pid()",
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'client backend' \
+             AND (query = '' OR query ILIKE 'listen%') AND pid <> pg_backend_pid()",
         );
         assert!(ended.parse::<u32>().unwrap() >= 1, "somebody listens: {ended}");
         fleet.nodes[0].patch_key(&id, json!({"revoked": revoked})).await;
@@ -28,6 +31,37 @@ async fn a_listener_that_dies_at_the_wrong_moment_is_made_up_for() {
         // They listen again before the next round.
         tokio::time::sleep(Duration::from_millis(1_500)).await;
     }
+}
+
+/// Of the server, for the connections that listen.
+const LISTENERS: &str =
+    "SELECT pid FROM pg_stat_activity WHERE query ILIKE 'listen%' AND pid <> pg_backend_pid() ORDER BY pid";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_notification_that_never_comes_is_made_up_for_by_looking() {
+    let fleet = Fleet::start(2).await;
+    let id = fleet.first().key("k", json!({})).await;
+    // What is asked of a connection last is what it is known by, and one that listens is asked again after a while.
+    fleet.postgres.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' \
+         AND (query = '' OR query ILIKE 'listen%') AND pid <> pg_backend_pid()",
+    );
+    let listeners = || fleet.postgres.sql(LISTENERS).lines().map(str::to_owned).collect::<Vec<_>>();
+    eventually("both listen", || async { listeners().len() == 2 }).await;
+    let signal = |signal: &str, listeners: &[String]| {
+        assert!(Command::new("kill").arg(signal).args(listeners).status().unwrap().success());
+    };
+    // The connections stand, and nothing comes over them any more: nobody reconnects and asks what was missed.
+    let frozen = listeners();
+    signal("-STOP", &frozen);
+    for round in 0..3 {
+        let (revoked, status) = if round % 2 == 0 { (true, 401) } else { (false, 200) };
+        let by = round % 2;
+        fleet.nodes[by].patch_key(&id, json!({"revoked": revoked})).await;
+        seen(&fleet.nodes[1 - by], "k", status, Instant::now()).await;
+    }
+    assert_eq!(listeners(), frozen, "no other way to be told was there");
+    signal("-CONT", &frozen);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -42,6 +42,31 @@ async fn without_postgres_it_says_what_it_waits_for_and_serves_as_soon_as_it_is_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_all_connections_of_postgres_in_use_it_says_so_and_serves_as_soon_as_there_are_some() {
+    let (postgres, redis) = servers().await;
+    postgres.sql("CREATE ROLE app LOGIN PASSWORD 'test-password' CONNECTION LIMIT 0");
+    postgres.sql("GRANT CREATE ON SCHEMA public TO app");
+    // Not what one wants for counts: a start says this, too.
+    redis.cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let url = postgres.url("postgres").replace("postgres:test-password", "app:test-password");
+    let setup =
+        Setup::default().shared(&postgres, postgres.port, redis.port).env("TOLLGATE_STORE_URL", &url).fixed_ports();
+    let gateway = setup.start_unwatched();
+    let says = |parts: &[&str]| gateway.log().lines().any(|line| parts.iter().all(|part| line.contains(part)));
+    eventually("it says what is missing", || async {
+        says(&["waiting for the store", "too many connections", "53300"])
+    })
+    .await;
+    eventually("it is alive", || async { get(&gateway, "/healthz").await.is_some_and(|(status, _)| status == 200) })
+        .await;
+    assert_eq!(gateway.ready("").await.0, 503);
+    postgres.sql("ALTER ROLE app CONNECTION LIMIT -1");
+    eventually("it serves", || async { get(&gateway, "/readyz").await.is_some_and(|(status, _)| status == 200) }).await;
+    assert!(says(&["WARN", "maxmemory-policy is allkeys-lru", "noeviction"]), "{}", gateway.log());
+    assert!(!gateway.log().contains("test-password"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_postgres_it_can_be_told_to_stop() {
     let (mut postgres, redis) = servers().await;
     postgres.kill();

@@ -1,5 +1,5 @@
 //! What a request costs on the way to Redis, counted there: one round trip before the upstream is called, none that an
-//! answer waits for, and nothing at all for a key without limits.
+//! answer waits for, and nothing at all for a key without limits. A kept answer is found, or missed, in one more.
 
 use super::question;
 use crate::servers::{Frame, Said};
@@ -93,4 +93,33 @@ async fn a_refusal_asks_once() {
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(scripts(&node.counters.recorded()), 5, "{:?}", node.counters.recorded());
+}
+
+/// Both forms of a kept answer are asked for in one piece, whether one of them is there or not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kept_answer_is_one_round_trip_whether_it_is_there_or_not() {
+    let fleet = Fleet::start(1).await;
+    let node = fleet.first();
+    let id = node.key("k", json!({})).await;
+    let route = json!({"name": "kept", "path": "/chat/kept", "keyIds": [id],
+                       "steps": [{"provider": "openai", "model": "gpt-4o"}], "cacheConfig": {"enabled": true}});
+    assert_eq!(node.admin("POST", "/api/routes", Some(route)).await.0, 200);
+    for expected in ["miss", "hit"] {
+        node.counters.record();
+        let body = json!({"messages": [{"role": "user", "content": "hello"}], "max_tokens": 20});
+        let answer = node.told_at(&format!("{}/api/routes/chat/kept", node.proxy), "k", &body).await;
+        assert_eq!((answer.status, answer.header("x-cache")), (200, expected), "{answer:?}");
+        let asked = |name: &str| -> Vec<Frame> {
+            let frames = node.counters.recorded().into_iter();
+            frames.filter(|frame| frame.said == Said::Request(name.to_owned())).collect()
+        };
+        let looks = asked("GETRANGE");
+        assert_eq!(looks.len(), 2, "{expected}: {looks:?}");
+        // What comes in one piece is noted at one moment; what waits for an answer comes later.
+        assert_eq!((looks[0].at, looks[0].connection), (looks[1].at, looks[1].connection), "{expected}");
+        if expected == "miss" {
+            // The next look follows it on the same connection.
+            eventually("it is kept", || async { !asked("SET").is_empty() }).await;
+        }
+    }
 }

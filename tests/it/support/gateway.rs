@@ -250,6 +250,15 @@ impl Gateway {
         child.wait().expect("gone");
     }
 
+    /// Stops it in the middle of whatever it does, until [`Self::thaw`]: connections stand, nothing answers.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
     /// Asks it to stop and returns its exit code.
     pub async fn stop(&mut self) -> Option<i32> {
         self.signal("-TERM");
