@@ -66,7 +66,7 @@ CREATE TABLE long_texts (
 -- Sums of events per hour and per day, kept in the transaction that writes them. Exact however large, hence numeric.
 -- A row for each gateway that books, so that no gateway waits for another.
 CREATE TABLE usage_by_time (
-    -- All-zero = nobody.
+    -- All-zero = nobody; all ones = all together, nobody included, for whom nothing is counted as admitted.
     key_id            uuid    NOT NULL,
     -- Milliseconds: an hour or a day.
     span              bigint  NOT NULL,

@@ -174,9 +174,10 @@ async fn tcp(name: &str, port: u16) -> io::Result<impl Socket + use<>> {
 
 /// Sets the session up in one round trip; why it takes no writes, if so.
 async fn prepare(client: &Client, statement_timeout: Duration) -> Result<Option<Refusal>, tokio_postgres::Error> {
-    // A transaction that its process forgot would block others for ever.
+    // A transaction that its process forgot would block others for ever. The planner takes the pieces of a range for much
+    // longer than they are: to compile what then looks dear takes seconds, and to run it as it is milliseconds.
     let sql = format!(
-        "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = 60000; \
+        "SET statement_timeout = {}; SET jit = off; SET idle_in_transaction_session_timeout = 60000; \
          SELECT current_setting('transaction_read_only'), pg_is_in_recovery()",
         i32::try_from(statement_timeout.as_millis()).unwrap_or(i32::MAX)
     );

@@ -1,6 +1,6 @@
 //! Sums of events per hour and day, as SQL: one text adds new events to them and takes deleted ones away.
 
-/// Who stands for all keys together in `latency_by_time`.
+/// Who stands for all keys together in the sums.
 pub(super) const ALL_KEYS: uuid::Uuid = uuid::Uuid::max();
 
 /// Columns that [`fold`] reads of its source.
@@ -32,7 +32,10 @@ pub(super) fn fold(source: &str, way: Way) -> String {
              FROM {source} CROSS JOIN (VALUES (3600000::bigint), (86400000)) AS spans (span) \
              UNION ALL SELECT key_id, span, {admitted}, model, instance, 0, 0, 0, 0, 0, 0, 1, created_at \
              FROM {source} CROSS JOIN (VALUES (3600000::bigint), (86400000)) AS spans (span) \
-             WHERE admitted AND key_id IS NOT NULL) AS parts \
+             WHERE admitted AND key_id IS NOT NULL \
+             UNION ALL SELECT '{all}', span, {ended}, model, instance, 1, CASE WHEN status = 200 THEN 1 ELSE 0 END, cost, \
+                 latency_ms, prompt_tokens, completion_tokens, 0, 0 \
+             FROM {source} CROSS JOIN (VALUES (3600000::bigint), (86400000)) AS spans (span)) AS parts \
          GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5 \
          ON CONFLICT (key_id, span, start, model, instance) DO UPDATE SET \
              requests = old.requests + excluded.requests, successes = old.successes + excluded.successes, \

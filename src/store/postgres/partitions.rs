@@ -4,6 +4,7 @@
 
 use super::cover::HOUR;
 use super::fold::{FOLDED, Way, fold};
+use super::sums::fold_all;
 use super::{Object, PostgresStore, Result};
 use crate::domain::UnixMillis;
 use crate::domain::window::Window;
@@ -166,12 +167,11 @@ async fn drop_month(connection: &mut Object, name: &str, before: UnixMillis) -> 
     if tx.query_one(&kept, &[&before.0]).await?.try_get(0)? {
         return Ok(0);
     }
-    let take = format!("WITH {} SELECT count(*) FROM {name}", fold(name, Way::Take));
-    let gone: i64 = tx.query_one(&take, &[]).await?.try_get(0)?;
+    let gone = fold_all(&tx, name, Way::Take).await?;
     tx.batch_execute(&format!("DROP TABLE {name}")).await?;
     tx.commit().await?;
     sweep(connection, before).await?;
-    Ok(u64::try_from(gone).unwrap_or(0))
+    Ok(gone)
 }
 
 /// Sums of nothing, and long texts that no event carries any more.

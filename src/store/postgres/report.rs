@@ -1,5 +1,5 @@
-//! Reports: points from sums where they answer, from events where they do not; percentiles exact up to a million events,
-//! then within 1 %.
+//! Reports: points from sums where they answer, from events where they do not; percentiles exact up to a hundred thousand
+//! events, then within 1 %.
 
 use super::brief::whole_texts;
 use super::cover::{Buckets, Cover, FAR, Finest};
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 /// Up to so many events percentiles are exact. Beyond, from counts of latencies that are at most 1/128 off, unless the
 /// filter asks for what only events know.
-const EXACT_UP_TO: u64 = if cfg!(test) { 1_000 } else { 1_000_000 };
+const EXACT_UP_TO: u64 = if cfg!(test) { 1_000 } else { 100_000 };
 
 impl PostgresStore {
     pub(super) async fn make_report(&self, filter: &ReportFilter) -> Result<Report> {

@@ -3,11 +3,11 @@
 use super::brief::briefs;
 use super::cover::{Cover, FAR, Finest, HOUR};
 use super::filter::Conditions;
-use super::fold::{Way, fold};
+use super::fold::{ALL_KEYS, FOLDED, Way, fold};
 use super::{PostgresStore, Result};
 use crate::domain::{KeyId, Money};
 use crate::store::columns::read;
-use deadpool_postgres::GenericClient;
+use deadpool_postgres::{GenericClient, Transaction};
 use std::collections::HashMap;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -114,8 +114,11 @@ impl Asked {
             column => format!("sum({column})"),
         };
         let of_sums = |name: &str| format!("sum({name})::numeric");
+        // Those of all keys together are a row where those of each key are thousands.
+        let by_key = !self.both.is_empty() || by.iter().any(|(_, name)| *name == "key_id");
+        let whose = format!(" AND key_id {} '{ALL_KEYS}'", if by_key { "<>" } else { "=" });
         let parts = [
-            self.sums.as_ref().map(|from| grouped(from, "start", &of_sums, "")),
+            self.sums.as_ref().map(|from| grouped(from, "start", &of_sums, &whose)),
             self.events.as_ref().map(|from| grouped(from, "created_at", &of_events, &self.only_events)),
         ];
         parts.into_iter().flatten().collect::<Vec<_>>().join(" UNION ALL ")
@@ -158,6 +161,33 @@ pub(super) fn since(moment: i64) -> Cover {
     Cover::of((moment, FAR), Finest::Hour)
 }
 
+/// Events of one statement when a whole table is folded, as many as one of an insert. A client takes a server for gone
+/// that is silent for longer than a statement may take, and folding a large table takes many times that.
+const SLICE: u64 = if cfg!(test) { 50 } else { 2_000 };
+
+/// Folds every event of `table`, a name that is ours, into the sums, slice by slice by id; how many there were.
+pub(super) async fn fold_all(tx: &Transaction<'_>, table: &str, way: Way) -> Result<u64> {
+    let slice = |after: &str| {
+        format!(
+            "WITH part AS MATERIALIZED (SELECT {FOLDED} FROM {table} WHERE id {after} $1 ORDER BY id LIMIT {SLICE}), {} \
+             SELECT (SELECT id FROM part ORDER BY id DESC LIMIT 1), (SELECT count(*) FROM part)",
+            fold("part", way)
+        )
+    };
+    let (mut statement, rest) = (tx.prepare(&slice(">=")).await?, tx.prepare(&slice(">")).await?);
+    let (mut last, mut all) = (Uuid::nil(), 0);
+    loop {
+        let row = tx.query_one(&statement, &[&last]).await?;
+        let (newest, count) = read::<(Option<Uuid>, u64)>(&row)?;
+        all += count;
+        match newest {
+            Some(id) if count == SLICE => last = id,
+            _ => return Ok(all),
+        }
+        statement.clone_from(&rest);
+    }
+}
+
 impl PostgresStore {
     /// Makes the sums per hour and day anew from the events there are: after an import, or when they are in doubt. No
     /// event is written meanwhile. What keys have spent in all is not touched: it outlives events.
@@ -168,7 +198,7 @@ impl PostgresStore {
             "SET LOCAL statement_timeout = 0; LOCK TABLE events IN SHARE MODE; TRUNCATE usage_by_time, latency_by_time",
         )
         .await?;
-        tx.batch_execute(&format!("WITH {} SELECT", fold("events", Way::Add))).await?;
+        fold_all(&tx, "events", Way::Add).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -6,7 +6,9 @@ use crate::domain::{Event, InstanceId, KeyId, MadeObject, Money, ObjectChanges, 
 use crate::limits::{SharedLedger, Since};
 use crate::store::postgres::PostgresStore;
 use crate::store::suite::samples::{event, key_id};
-use crate::store::{EventFilter, EventStore, GroupBy, ObjectStore, Paging, ReportFilter, StoreError, TopKeysFilter};
+use crate::store::{
+    EventFilter, EventOrder, EventStore, GroupBy, ObjectStore, Paging, ReportFilter, StoreError, TopKeysFilter,
+};
 use std::collections::BTreeMap;
 
 async fn check_against(store: &PostgresStore, events: &[Event], dice: &mut Dice, reports: usize) {
@@ -231,4 +233,39 @@ async fn a_report_with_too_many_points_is_refused() {
     };
     assert!(matches!(store.report(&filter(group_by)).await, Err(StoreError::TooLarge)));
     assert_eq!(store.report(&filter(GroupBy::default())).await.unwrap().points.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_of_rare_and_of_frequent_tags_are_listed_alike() {
+    let (store, _database) = opened().await;
+    let mut dice = Dice(23);
+    let mut events = random_events(&mut dice, 200);
+    for event in events.iter_mut().step_by(70) {
+        event.tags.push("rare".into());
+    }
+    store.insert_events(&events).await.unwrap();
+    type Compare = fn(&Event, &Event) -> std::cmp::Ordering;
+    let orders: [(EventOrder, Compare); 4] = [
+        (EventOrder::OldestFirst, |a, b| (a.created_at, a.id).cmp(&(b.created_at, b.id))),
+        (EventOrder::NewestFirst, |a, b| (b.created_at, b.id).cmp(&(a.created_at, a.id))),
+        (EventOrder::CheapestFirst, |a, b| (a.cost, a.created_at, a.id).cmp(&(b.cost, b.created_at, b.id))),
+        (EventOrder::DearestFirst, |a, b| (b.cost, b.created_at, b.id).cmp(&(a.cost, a.created_at, a.id))),
+    ];
+    for (tag, many) in [("rare", 3), ("t1", 100), ("nobody", 0)] {
+        for (order, compare) in orders {
+            let mut expect: Vec<_> =
+                events.iter().filter(|event| event.tags.iter().any(|has| &**has == tag)).cloned().collect();
+            assert!(if many > 3 { expect.len() > many } else { expect.len() == many }, "{} of {tag}", expect.len());
+            expect.sort_unstable_by(compare);
+            for count in [true, false] {
+                let paging = Paging { limit: 2, offset: 1, count };
+                let filter = EventFilter { tags: vec![tag.into()], order, paging, ..EventFilter::default() };
+                let page = store.list_events(&filter).await.unwrap();
+                let ids = |events: &[Event]| events.iter().map(|event| event.id).collect::<Vec<_>>();
+                let rest = expect.get(1..).unwrap_or_default();
+                assert_eq!(ids(&page.rows), ids(&rest[..rest.len().min(2)]), "{tag}, {order:?}");
+                assert_eq!(page.count, if count { expect.len() as u64 } else { 0 });
+            }
+        }
+    }
 }
