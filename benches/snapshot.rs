@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tollgate::domain::{
     Event, EventId, Key, KeyDigest, KeyId, Money, RateLimit, SettingId, UnixMillis, Usage, UsageSource, Window,
 };
-use tollgate::snapshot::{Change, Changes};
+use tollgate::snapshot::{Change, Changes, Point};
 use tollgate::store::loader::Loader;
 use tollgate::store::seal::{MasterKey, Sealer};
 use tollgate::store::sqlite::SqliteStore;
@@ -81,7 +81,7 @@ async fn run(keys: u64, events: u64) -> Result<()> {
     let mut took = Duration::ZERO;
     for n in 0..rounds {
         let change = Change::Key(Box::new(key(n % keys)));
-        let changes = Changes { position: current.position() + 1, changes: vec![change] };
+        let changes = Changes { point: Point::at(current.position() + 1), changes: vec![change] };
         let began = Instant::now();
         current = black_box(current.apply(changes));
         took += began.elapsed();

@@ -5,6 +5,7 @@ mod counting;
 mod engine;
 mod import;
 mod newcomers;
+mod patience;
 mod ready;
 mod succession;
 mod waiting;
@@ -35,7 +36,7 @@ use crate::store::postgres;
 use crate::store::retention;
 use crate::store::seal::{MasterKey, Sealer};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{EventStore, KeyStore, Peers, Store, StoreError};
+use crate::store::{EventStore, KeyStore, Peers, Point, Store, StoreError};
 use crate::telemetry::log::{self, LogSettings};
 use crate::telemetry::{LogLevel, Metrics, RequestLog};
 use anyhow::{Context, anyhow};
@@ -44,11 +45,11 @@ use counting::{Answers, Counting};
 use engine::Engine;
 use newcomers::Newcomers;
 use parking_lot::Mutex;
+use patience::Patience;
 use pingora_core::connectors::ConnectorOptions;
 use ready::Ready;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 use succession::{Before, Books, Last};
 use tokio::runtime::{Builder, Runtime};
@@ -67,7 +68,7 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
     ));
     let clock: Arc<dyn Clock> = Arc::new(clock_of(config));
     let (journal, former) = open_journal(config, upgrade)?;
-    let Some((engine, interruptible)) = Engine::open(config, runtime, journal.directory())? else {
+    let Some((engine, interruptible, mut patience)) = Engine::open(config, runtime, journal.directory())? else {
         tracing::info!("stopped before there was a store");
         return Ok(());
     };
@@ -82,19 +83,23 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
     if recovery.closed + recovery.aborted > 0 {
         tracing::info!(closed = recovery.closed, aborted = recovery.aborted, "booking what a former process left");
     }
-    if !runtime.block_on(drainer.caught_up(CATCH_UP)) {
+    let caught_up = patience.until_done(&*store, drainer.caught_up(Duration::MAX));
+    if runtime.block_on(caught_up).is_none() {
         return Err(anyhow!("ledger.journal_dir: the store does not take the events that a former process left"));
     }
     let keys_left = recovery.keys.clone();
-    let (former, left) = runtime.block_on(book_if_ended(former, &engine))?;
+    let (former, left) = runtime.block_on(book_if_ended(former, &engine, &mut patience))?;
     let first = admin::first_models(clock.now());
-    runtime.block_on(store.seed_models(&first)).context("the store: the first models cannot be stored")?;
+    let seeded = patience.until_answered(async || store.seed_models(&first).await);
+    runtime.block_on(seeded).context("the store: the first models cannot be stored")?;
     let memory = Arc::new(MemoryCounters::new());
     let loader = Arc::new(Loader::new(store.clone()));
-    runtime.block_on(loader.refresh()).context("the store: the configuration cannot be read")?;
+    let loaded = patience.until_answered(async || loader.refresh().await);
+    runtime.block_on(loaded).context("the store: the configuration cannot be read")?;
     // Also with a former process, which seeds again: what cannot work must fail before that one leaves.
-    runtime.block_on(seed(&memory, &*store, &loader, clock.now())).context("the store: the ledger cannot be read")?;
-    let counting = runtime.block_on(count(config, &engine, memory))?;
+    let seeded = patience.until_answered(async || seed(&memory, &*store, &loader, clock.now()).await);
+    runtime.block_on(seeded).context("the store: the ledger cannot be read")?;
+    let counting = runtime.block_on(count(config, &engine, memory, &mut patience))?;
     counting.recovered(&keys_left, clock.now());
     let first_start = loader.current().keys() == 0;
     warn_of_boot_key(config, &loader.current());
@@ -208,6 +213,7 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
     let faces = Faces { gateway: proxy, admin: router, management, open_metrics };
     let before = before.as_ref().map(|before| before as &dyn Predecessor);
     interruptible.no_more();
+    runtime.block_on(patience.end());
     Ok(server::run(&server_settings, conf, faces, Arc::new(last), before)?)
 }
 
@@ -286,25 +292,42 @@ struct Left {
 }
 
 /// With all gateways over one Redis, where there is one.
-async fn count(config: &Config, engine: &Engine, memory: Arc<MemoryCounters>) -> anyhow::Result<Counting> {
+async fn count(
+    config: &Config,
+    engine: &Engine,
+    memory: Arc<MemoryCounters>,
+    patience: &mut Patience<'_>,
+) -> anyhow::Result<Counting> {
     let redis = config.counters.redis().map_err(|error| anyhow!("counters.url: {error}"))?;
     let Some((ledger, instance)) = engine.shared_ledger() else { return Ok(Counting::alone(memory)) };
     let Some(settings) = redis else {
         tracing::warn!("each gateway counts limits by itself: set counters.url to share the counts");
         return Ok(Counting::alone(memory));
     };
-    Counting::together(memory, settings, config.counters.on_outage, ledger, instance).await
+    let on_outage = config.counters.on_outage;
+    let together = async || {
+        let counting = Counting::together(memory.clone(), settings.clone(), on_outage, ledger.clone(), instance);
+        // It fails for no other reason than the ledger.
+        counting.await.map_err(|error| StoreError::Engine(error.into()))
+    };
+    patience.until_answered(together).await.context("store.url")
 }
 
 /// Books what a process left that has ended; one that still runs comes back.
-async fn book_if_ended(former: Option<Former>, engine: &Engine) -> anyhow::Result<(Option<Former>, Option<Left>)> {
+async fn book_if_ended(
+    former: Option<Former>,
+    engine: &Engine,
+    patience: &mut Patience<'_>,
+) -> anyhow::Result<(Option<Former>, Option<Left>)> {
     let Some(former) = former else { return Ok((None, None)) };
     if former.standing().context("ledger.journal_dir")? != Standing::Ended {
         return Ok((Some(former), None));
     }
     let directory = former.directory().to_owned();
-    let (events, instance) = engine.events_of(&directory).await.context("the store: a former process is not known")?;
-    match former.book(events, CATCH_UP).await.context("ledger.journal_dir")? {
+    let theirs = patience.until_answered(async || engine.events_of(&directory).await).await;
+    let (events, instance) = theirs.context("the store: a former process is not known")?;
+    let booked = patience.until_done(&*engine.store, former.book(events, Duration::MAX)).await;
+    match booked.transpose().context("ledger.journal_dir")?.flatten() {
         Some(recovery) => Ok((None, Some(Left { directory, instance, keys: recovery.keys }))),
         None => Err(anyhow!("ledger.journal_dir: the store does not take the events that a former process left")),
     }
@@ -375,6 +398,11 @@ async fn poll(
             tracing::warn!(%error, "the configuration could not be refreshed; requests use the last one");
         }
         newcomers.look(loader.current()).await;
+        let restated = loader.take_restated();
+        if !restated.is_empty() {
+            wanted.counting.restate(&restated).await;
+        }
+        newcomers.restate(restated).await;
         wanted.look().await;
         wanted.show().await;
     }
@@ -495,8 +523,8 @@ struct Wanted {
     host: Arc<HostCredentials>,
     peers: Option<Arc<dyn Peers>>,
     counting: Counting,
-    /// Position that others were told last.
-    shown: Arc<AtomicI64>,
+    /// What others were told last.
+    shown: Arc<Mutex<Point>>,
 }
 
 impl Wanted {
@@ -510,14 +538,15 @@ impl Wanted {
 
     /// Other gateways know what this one shows; the position.
     async fn show(&self) -> i64 {
-        let position = self.loader.current().position();
+        let point = self.loader.current().point();
         if let Some(peers) = &self.peers {
-            if self.shown.swap(position, Ordering::Relaxed) != position {
+            let before = std::mem::replace(&mut *self.shown.lock(), point);
+            if before != point {
                 self.counting.catch_up().await;
             }
-            peers.shows(position).await;
+            peers.shows(point).await;
         }
-        position
+        point.position
     }
 
     async fn look(&self) {

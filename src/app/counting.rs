@@ -87,6 +87,13 @@ impl Counting {
         }
     }
 
+    /// The ledger says more of these keys than their events do.
+    pub(super) async fn restate(&self, keys: &[KeyId]) {
+        if let Some(shared) = &self.shared {
+            shared.counters.restate(keys).await;
+        }
+    }
+
     pub(super) fn sweep(&self, now: UnixMillis) {
         match &self.shared {
             Some(shared) => shared.counters.sweep(now),

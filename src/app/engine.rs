@@ -1,7 +1,7 @@
 //! Which store this process has: a file of its own, or a database that it shares with other gateways. The latter is
 //! waited for, however long it takes: a machine that starts does not know the order.
 
-use super::waiting::WaitingRoom;
+use super::patience::Patience;
 use super::{make_parent, open_sealer};
 use crate::config::Config;
 use crate::domain::InstanceId;
@@ -18,8 +18,6 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::AbortHandle;
 
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The last word to the store at the end of the process.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -44,18 +42,20 @@ impl Interruptible {
 
 impl Engine {
     /// `journal`: the directory of this process's journal. `None`: told to stop before there was a store.
-    pub(super) fn open(
-        config: &Config,
+    pub(super) fn open<'a>(
+        config: &'a Config,
         runtime: &Runtime,
         journal: &Path,
-    ) -> anyhow::Result<Option<(Self, Interruptible)>> {
+    ) -> anyhow::Result<Option<(Self, Interruptible, Patience<'a>)>> {
         let sealer = open_sealer(config)?;
         let Some(settings) = config.store.postgres().context("store.url")? else {
             make_parent(&config.store.path).context("store.path")?;
             let store = Arc::new(SqliteStore::open(&config.store.path, sealer).context("store.path")?);
-            return Ok(Some((Self { store, shared: None }, Interruptible(None))));
+            let patience = Patience::new(config, false);
+            return Ok(Some((Self { store, shared: None }, Interruptible(None), patience)));
         };
-        let joined = runtime.block_on(join(config, settings, Arc::new(sealer), journal))?;
+        let mut patience = Patience::new(config, true);
+        let joined = runtime.block_on(join(&mut patience, settings, Arc::new(sealer), journal))?;
         let Some((instance, mut stop)) = joined else { return Ok(None) };
         let watch = runtime.spawn(async move {
             stop.received().await;
@@ -64,7 +64,7 @@ impl Engine {
         });
         runtime.spawn(instance.store().keep_months_ahead());
         let engine = Self { store: Arc::new(instance.store()), shared: Some(instance) };
-        Ok(Some((engine, Interruptible(Some(watch.abort_handle())))))
+        Ok(Some((engine, Interruptible(Some(watch.abort_handle())), patience)))
     }
 
     pub(super) fn peers(&self) -> Option<Arc<dyn Peers>> {
@@ -125,33 +125,27 @@ impl Stop {
 }
 
 async fn join(
-    config: &Config,
+    patience: &mut Patience<'_>,
     settings: PostgresSettings,
     sealer: Arc<Sealer>,
     journal: &Path,
 ) -> anyhow::Result<Option<(Arc<Instance>, Stop)>> {
     let mut stop = Stop::new()?;
-    let mut pause = FIRST_PAUSE;
-    let mut room = None;
     loop {
         let attempt = async {
             let store = PostgresStore::open(settings.clone(), sealer.clone()).await?;
             store.join(journal).await
         };
-        tokio::select! {
+        let error = tokio::select! {
             joined = attempt => match joined {
                 Ok(instance) => return Ok(Some((instance, stop))),
-                Err(error) => tracing::error!(%error, again_in = ?pause, "waiting for the store"),
+                Err(error) => error,
             },
             () = stop.received() => return Ok(None),
-        }
-        if room.is_none() {
-            room = Some(WaitingRoom::open(config).await);
-        }
+        };
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = patience.wait(&error) => {}
             () = stop.received() => return Ok(None),
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

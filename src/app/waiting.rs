@@ -1,5 +1,5 @@
 //! What the listeners answer while the process waits for its store: that it lives, and that it is not ready. The ports
-//! are free again when the room is dropped.
+//! are free again when the room is closed. Nobody can keep it busy: connections are few and short.
 
 use crate::config::Config;
 use axum::Json;
@@ -7,11 +7,29 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use http::header::{CONNECTION, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::task::JoinHandle;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
 
 const BACKLOG: u32 = 128;
+/// Bytes of a request's head.
+const BUFFER: usize = 16 * 1024;
+const AFTER_AN_ERROR: Duration = Duration::from_millis(100);
+
+/// Of one listener.
+#[derive(Clone, Copy)]
+struct Bounds {
+    /// At one time.
+    connections: usize,
+    /// From the first byte of one to its last.
+    time: Duration,
+}
+
+const BOUNDS: Bounds = Bounds { connections: 64, time: Duration::from_secs(5) };
 
 /// Listens where the gateway will, but for addresses that speak TLS or whose port the system chooses.
 pub(super) struct WaitingRoom(Vec<JoinHandle<()>>);
@@ -28,7 +46,7 @@ impl WaitingRoom {
         let mut open = Vec::new();
         for address in addresses {
             match listen(address) {
-                Ok(listener) => open.push(tokio::spawn(serve(listener))),
+                Ok(listener) => open.push(tokio::spawn(serve(listener, BOUNDS))),
                 // A former process may still serve there.
                 Err(error) => tracing::info!(%address, %error, "nobody is told here that the gateway waits"),
             }
@@ -36,6 +54,17 @@ impl WaitingRoom {
         // They close with their last task: whoever has taken the room has all of it.
         tokio::task::yield_now().await;
         Self(open)
+    }
+}
+
+impl WaitingRoom {
+    /// The ports are free when this returns.
+    pub(super) async fn close(mut self) {
+        for task in std::mem::take(&mut self.0) {
+            task.abort();
+            // What it says is that it was ended.
+            let _ = task.await.is_err();
+        }
     }
 }
 
@@ -53,15 +82,43 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-async fn serve(listener: TcpListener) {
-    let routes = axum::Router::new()
+/// Answers one connection after another, some of them at a time; it ends with all of them.
+async fn serve(listener: TcpListener, bounds: Bounds) {
+    let service = TowerToHyperService::new(routes());
+    let mut connections = JoinSet::new();
+    loop {
+        // Whoever comes then waits in the backlog, for no longer than one of these may take.
+        if connections.len() >= bounds.connections {
+            drop(connections.join_next().await);
+        }
+        while connections.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((socket, _)) => {
+                connections.spawn(answer(socket, service.clone(), bounds.time));
+            }
+            // Of the connection, or of a process that has no more of them to give.
+            Err(error) => {
+                tracing::debug!(%error, "a connection could not be taken");
+                tokio::time::sleep(AFTER_AN_ERROR).await;
+            }
+        }
+    }
+}
+
+async fn answer(socket: TcpStream, service: TowerToHyperService<axum::Router>, within: Duration) {
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
+    builder.http1().timer(TokioTimer::new()).max_buf_size(BUFFER);
+    let connection = builder.serve_connection(TokioIo::new(socket), service);
+    // However it went, nobody is there to be told.
+    drop(tokio::time::timeout(within, connection).await);
+}
+
+fn routes() -> axum::Router {
+    axum::Router::new()
         .route("/", get(|| async { brief(StatusCode::OK.into_response()) }))
         .route("/healthz", get(|| async { brief(StatusCode::OK.into_response()) }))
         .route("/readyz", get(|| async { brief((StatusCode::SERVICE_UNAVAILABLE, Json(unready())).into_response()) }))
-        .fallback(|| async { brief((StatusCode::SERVICE_UNAVAILABLE, Json(refusal())).into_response()) });
-    if let Err(error) = axum::serve(listener, routes).await {
-        tracing::warn!(%error, "nobody is told any more that the gateway waits");
-    }
+        .fallback(|| async { brief((StatusCode::SERVICE_UNAVAILABLE, Json(refusal())).into_response()) })
 }
 
 /// A connection that stayed would go on asking the room when the gateway is there.
@@ -84,4 +141,34 @@ fn refusal() -> serde_json::Value {
         "param": null,
         "code": "starting",
     }})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[tokio::test]
+    async fn silent_connections_keep_nobody_waiting_for_long() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let bounds = Bounds { connections: 2, time: Duration::from_millis(400) };
+        let room = WaitingRoom(vec![tokio::spawn(serve(listener, bounds))]);
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        slow.write_all(b"GET /healthz HTTP/1.1\r\nhost").await.unwrap();
+        let (begun, mut answer) = (Instant::now(), String::new());
+        let mut asking = TcpStream::connect(address).await.unwrap();
+        asking.write_all(b"GET /readyz HTTP/1.1\r\nhost: here\r\n\r\n").await.unwrap();
+        asking.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("awaited at start"), "{answer}");
+        assert!(begun.elapsed() > Duration::from_millis(200), "more than two at a time: {:?}", begun.elapsed());
+        for waiting in [&mut silent, &mut slow] {
+            let ended = tokio::time::timeout(Duration::from_secs(10), waiting.read_to_end(&mut Vec::new())).await;
+            ended.expect("a connection that says nothing is ended").unwrap();
+        }
+        room.close().await;
+        assert!(TcpStream::connect(address).await.is_err(), "the port is free");
+    }
 }

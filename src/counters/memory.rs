@@ -170,7 +170,7 @@ impl MemoryCounters {
     }
 
     /// Takes over what the ledger knows beyond what is counted here.
-    pub(super) fn raise(&self, key: KeyId, rules: &Rules, since: Since, standing: &Standing) {
+    pub fn raise(&self, key: KeyId, rules: &Rules, since: Since, standing: &Standing) {
         let spent = standing.spent.iter().fold(Money::ZERO, |sum, (_, spent)| sum.saturating_add(*spent));
         let admitted = standing.admitted.iter().fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
         self.keys(key, |keys| {

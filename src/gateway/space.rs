@@ -79,7 +79,7 @@ fn is_dot_segment(segment: &str) -> bool {
 mod tests {
     use super::*;
     use crate::domain::{CustomProvider, CustomProviderId, CustomRoute, UnixMillis};
-    use crate::snapshot::{Change, Changes};
+    use crate::snapshot::{Change, Changes, Point};
 
     fn known(path: &str) -> bool {
         matches!(of(&Method::POST, path, &ArcSwap::default()), Space::Provider { .. })
@@ -107,7 +107,7 @@ mod tests {
             routes: vec![route("/a/../b"), route("/a/b")],
             authentication_param: "".into(),
         };
-        let changes = Changes { position: 1, changes: vec![Change::CustomProvider(Box::new(row))] };
+        let changes = Changes { point: Point::at(1), changes: vec![Change::CustomProvider(Box::new(row))] };
         let snapshot = ArcSwap::from_pointee(Snapshot::default().apply(changes));
         let known = |method, path: &str| match of(&method, &format!("/api/custom/providers{path}"), &snapshot) {
             Space::Provider { provider, endpoint } => provider.name() == "acme" && *endpoint.path == *"/a/b",

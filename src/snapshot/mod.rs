@@ -11,7 +11,7 @@ mod shelf;
 #[cfg(test)]
 mod tests;
 
-pub use change::{Change, Changes};
+pub use change::{Change, Changes, Commit, Point};
 pub use models::{Models, ServedModel};
 pub use routes::Routes;
 
@@ -25,7 +25,7 @@ use std::sync::Arc;
 /// Keys and settings as they were at one position of the change feed. A clone is a few reference counts.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    position: i64,
+    point: Point,
     keys: Shelf<Key>,
     settings: Shelf<Setting>,
     uses: Shelf<SettingUse>,
@@ -89,7 +89,11 @@ impl Snapshot {
     }
     /// Up to where the change feed has been taken in; 0 = nothing yet.
     pub const fn position(&self) -> i64 {
-        self.position
+        self.point.position
+    }
+    /// The same, and of which history of the store.
+    pub const fn point(&self) -> Point {
+        self.point
     }
     /// The picture after `changes`; this one stays as it is.
     #[must_use]
@@ -119,6 +123,7 @@ impl Snapshot {
                 Change::GroupGone(id) => Arc::make_mut(&mut self.models).remove_group(id),
                 Change::Route(route) => Arc::make_mut(&mut self.routes).put(Arc::from(route)),
                 Change::RouteGone(id) => Arc::make_mut(&mut self.routes).remove(id),
+                Change::Standing(_) => {}
                 // The same raw key may live on under another id, made after this one was deleted.
                 Change::KeyGone { id, digest } => {
                     let before = self.keys.get(&digest).filter(|key| key.id == id).cloned();
@@ -127,7 +132,8 @@ impl Snapshot {
                 }
             }
         }
-        self.position = self.position.max(changes.position);
+        let position = self.point.position.max(changes.point.position);
+        self.point = Point { position, ..changes.point };
     }
 
     fn recount(&mut self, before: Option<&Key>, after: Option<&Key>) {

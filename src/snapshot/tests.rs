@@ -64,7 +64,7 @@ fn setting(seed: u128, name: &str) -> Setting {
 }
 
 fn changes(position: i64, changes: Vec<Change>) -> Changes {
-    Changes { position, changes }
+    Changes { point: Point::at(position), changes }
 }
 
 fn put(seed: u64, revision: i64) -> Change {
@@ -181,7 +181,7 @@ fn a_setting_of_two_keys_is_nobodys_own() {
     };
     let mut snapshot = Snapshot::default();
     let mut check = |change: Change, exclusive: bool| {
-        snapshot = snapshot.apply(Changes { changes: vec![change], position: snapshot.position() + 1 });
+        snapshot = snapshot.apply(changes(snapshot.position() + 1, vec![change]));
         assert_eq!(snapshot.is_exclusive(shared), exclusive);
     };
     check(uses(1, &[shared]), true);

@@ -1,6 +1,7 @@
 //! Keeps the snapshot up to date with the change feed: rows in, a new picture out. Never touches the database itself.
 
-use super::{ChangeFeed, Result, StoreError};
+use super::{Change, ChangeFeed, Result, StoreError};
+use crate::domain::KeyId;
 use crate::snapshot::Snapshot;
 use arc_swap::ArcSwap;
 use std::fmt;
@@ -14,6 +15,8 @@ pub struct Loader {
     /// Refreshes go one after another, so that no older picture can replace a newer one. Held while the feed is read;
     /// requests never take it, they read `current`.
     turn: tokio::sync::Mutex<()>,
+    /// See [`Self::take_restated`].
+    restated: parking_lot::Mutex<Vec<KeyId>>,
     /// When the picture was last known to be up to date.
     fresh: parking_lot::Mutex<Instant>,
 }
@@ -32,6 +35,7 @@ impl Loader {
             feed,
             current: Arc::new(ArcSwap::from_pointee(Snapshot::default())),
             turn: tokio::sync::Mutex::new(()),
+            restated: parking_lot::Mutex::default(),
             fresh: parking_lot::Mutex::new(Instant::now()),
         }
     }
@@ -39,6 +43,12 @@ impl Loader {
     /// How long ago the picture was last known to be up to date.
     pub fn age(&self) -> Duration {
         self.fresh.lock().elapsed()
+    }
+
+    /// Keys of which the ledger was told something, other than by their events, since the first picture; each call has
+    /// the news of its own.
+    pub fn take_restated(&self) -> Vec<KeyId> {
+        std::mem::take(&mut *self.restated.lock())
     }
 
     /// The picture right now. Hold it for one request, not longer.
@@ -51,38 +61,64 @@ impl Loader {
         Arc::clone(&self.current)
     }
 
-    /// Takes in everything that was committed before this was called, then shows it all at once. On an error the
-    /// picture stays as it was and the next call starts where this one did.
+    /// Takes in everything that was committed before this was called, then shows it all at once; all of it from the
+    /// beginning when the store has fallen back. On an error the picture stays as it was and the next call starts where
+    /// this one did.
     pub async fn refresh(&self) -> Result<()> {
         let _turn = self.turn.lock().await;
         let before = self.current.load_full();
-        let mut next = Snapshot::clone(&before);
-        let mut page = self.feed.changes_since(next.position()).await?;
-        // The second half stops at a feed that does not move on, instead of asking it for ever.
-        while !page.changes.is_empty() && page.position > next.position() {
-            // One page is read while the one before is taken in: a start with many keys is the shorter for it.
-            let (feed, position) = (Arc::clone(&self.feed), page.position);
-            let ahead = tokio::spawn(async move { feed.changes_since(position).await });
-            next.absorb(page);
-            page = ahead.await.map_err(|cut_short| StoreError::Engine(Box::new(cut_short)))??;
-        }
-        if next.position() != before.position() {
+        let mut restated = Vec::new();
+        let next = match self.read_on(Snapshot::clone(&before), &mut restated).await {
+            Err(StoreError::OtherHistory) => {
+                tracing::warn!("the store is not where it was, as after a fail-over: all of it is read again");
+                self.read_on(Snapshot::default(), &mut restated).await?
+            }
+            read => read?,
+        };
+        if next.point() != before.point() {
             self.current.store(Arc::new(next));
+        }
+        // Who begins to count asks the ledger anyway.
+        if before.position() != 0 {
+            let mut told = self.restated.lock();
+            told.append(&mut restated);
+            told.sort_unstable();
+            told.dedup();
         }
         *self.fresh.lock() = Instant::now();
         Ok(())
+    }
+
+    async fn read_on(&self, mut next: Snapshot, restated: &mut Vec<KeyId>) -> Result<Snapshot> {
+        let mut page = self.feed.changes_since(next.point()).await?;
+        // The second half stops at a feed that does not move on, instead of asking it for ever.
+        while !page.changes.is_empty() && page.point.position > next.position() {
+            // One page is read while the one before is taken in: a start with many keys is the shorter for it.
+            let (feed, point) = (Arc::clone(&self.feed), page.point);
+            let ahead = tokio::spawn(async move { feed.changes_since(point).await });
+            restated.extend(page.changes.iter().filter_map(|change| match change {
+                Change::Standing(key) => Some(*key),
+                _ => None,
+            }));
+            next.absorb(page);
+            page = ahead.await.map_err(|cut_short| StoreError::Engine(Box::new(cut_short)))??;
+        }
+        if page.changes.is_empty() {
+            next.absorb(page);
+        }
+        Ok(next)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::KeyId;
     use crate::store::suite::samples::{digest, key};
-    use crate::store::{Change, Changes, StoreError};
+    use crate::store::{Changes, Commit, Point, StoreError};
     use async_trait::async_trait;
     use parking_lot::Mutex;
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+    use uuid::Uuid;
 
     /// Changes in memory, a few per answer.
     #[derive(Default)]
@@ -91,21 +127,29 @@ mod tests {
         fail_after: Mutex<Option<usize>>,
         asked: AtomicUsize,
         stuck: AtomicBool,
+        /// Of the commit that answers carry; no other one is known.
+        history: AtomicU64,
     }
 
     const PAGE: usize = 3;
 
     #[async_trait]
     impl ChangeFeed for Feed {
-        async fn changes_since(&self, position: i64) -> Result<Changes> {
+        async fn changes_since(&self, point: Point) -> Result<Changes> {
             let asked = self.asked.fetch_add(1, Ordering::SeqCst);
             tokio::task::yield_now().await;
             if self.fail_after.lock().is_some_and(|n| asked >= n) {
                 return Err(StoreError::NotFound);
             }
-            let from = if self.stuck.load(Ordering::SeqCst) { 0 } else { usize::try_from(position).unwrap() };
+            let token = Uuid::from_u128(self.history.load(Ordering::SeqCst).into());
+            let commit = Some(Commit { number: 1, token });
+            if point.commit.is_some() && point.commit != commit {
+                return Err(StoreError::OtherHistory);
+            }
+            let from = if self.stuck.load(Ordering::SeqCst) { 0 } else { usize::try_from(point.position).unwrap() };
             let changes: Vec<_> = self.changes.lock().iter().skip(from).take(PAGE).cloned().collect();
-            Ok(Changes { position: i64::try_from(from + changes.len()).unwrap(), changes })
+            let position = i64::try_from(from + changes.len()).unwrap();
+            Ok(Changes { point: Point { position, commit }, changes })
         }
     }
 
@@ -126,6 +170,27 @@ mod tests {
         loader.refresh().await.unwrap();
         assert!(loader.current().key(&digest(4)).is_none());
         assert_eq!(loader.cell().load().keys(), 9);
+    }
+
+    #[tokio::test]
+    async fn a_store_that_fell_back_is_read_again_wherever_its_positions_are() {
+        for now in [3, 10, 15] {
+            let feed = feed(10);
+            let loader = Loader::new(Arc::clone(&feed) as _);
+            loader.refresh().await.unwrap();
+            // Five of them are lost, and others have their positions.
+            let kept = (0..now).map(|n| if n < 5 { n } else { 100 + n });
+            *feed.changes.lock() = kept.clone().map(|n| Change::Key(Box::new(key(n, |_| {})))).collect();
+            feed.history.store(2, Ordering::SeqCst);
+            *feed.fail_after.lock() = Some(feed.asked.load(Ordering::SeqCst) + 2);
+            assert!(loader.refresh().await.is_err());
+            assert_eq!(loader.current().keys(), 10, "nothing half done");
+            *feed.fail_after.lock() = None;
+            loader.refresh().await.unwrap();
+            let current = loader.current();
+            assert!(kept.clone().all(|n| current.key(&digest(n)).is_some()), "{now}");
+            assert_eq!((current.keys() as u64, current.position()), (now, now as i64));
+        }
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ pub(crate) mod suite;
 mod tally;
 mod text;
 
-pub use crate::snapshot::{Change, Changes};
+pub use crate::snapshot::{Change, Changes, Commit, Point};
 pub use imports::{ImportNote, ImportStore, Numbered};
 
 use crate::domain::{
@@ -50,6 +50,9 @@ pub enum StoreError {
     /// A report would have more points than memory should hold.
     #[error("the answer would be too large; ask for a shorter range, longer buckets or fewer groups")]
     TooLarge,
+    /// What was read before is not what the store has: it fell back, as after a fail-over to a server that was behind.
+    #[error("the store does not know the changes that were read before")]
+    OtherHistory,
     #[error("the store failed: {0}")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -311,9 +314,11 @@ pub trait RouteStore: Send + Sync {
 
 #[async_trait]
 pub trait ChangeFeed: Send + Sync {
-    /// Changes after `position`, oldest first; 0 = from the beginning. At most the last state of each row, deletions
-    /// included. One answer may be a page only: ask again with its `position` until there are no changes.
-    async fn changes_since(&self, position: i64) -> Result<Changes>;
+    /// Changes after `point`, oldest first; the default one is the beginning. At most the last state of each row,
+    /// deletions included. One answer may be a page only: ask again with its point until there are no changes.
+    /// [`StoreError::OtherHistory`] when the store does not know the commit of `point`: what was read may be gone, and
+    /// its positions may stand for other changes now.
+    async fn changes_since(&self, point: Point) -> Result<Changes>;
 }
 
 /// What the ledger says a key has spent: the source from which counters are rebuilt.
@@ -486,7 +491,7 @@ pub trait Peers: Send + Sync {
     /// Returns when one of them may have changed the configuration.
     async fn changed(&self);
     /// Tells them up to where of the change feed this one shows the configuration.
-    async fn shows(&self, position: i64);
+    async fn shows(&self, point: Point);
     /// Until each of them that lives shows `position`; a second at most.
     async fn await_shown(&self, position: i64);
     /// What is wrong with this gateway as one of them.

@@ -14,11 +14,21 @@ pub(super) enum Kind {
     Model,
     Group,
     Route,
+    /// Of a key, as the ledger has it.
+    Standing,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Key, Self::OldDigest, Self::Setting, Self::CustomProvider, Self::Model, Self::Group, Self::Route];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Key,
+        Self::OldDigest,
+        Self::Setting,
+        Self::CustomProvider,
+        Self::Model,
+        Self::Group,
+        Self::Route,
+        Self::Standing,
+    ];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -29,6 +39,7 @@ impl Kind {
             Self::Model => "model",
             Self::Group => "group",
             Self::Route => "route",
+            Self::Standing => "standing",
         }
     }
     pub(super) fn parse(name: &str) -> Option<Self> {

@@ -98,6 +98,25 @@ async fn a_running_gateway_takes_over_bricksllm() {
 }
 
 #[tokio::test]
+async fn what_a_later_import_brings_counts_for_a_key_in_use() {
+    let (_upstream, gateway) = house().await;
+    let source = source(BRICKSLLM).await;
+    let limits = "UPDATE keys SET cost_limit_in_usd = 5, cost_limit_in_usd_over_time = 0, rate_limit_over_time = 0, \
+                  allowed_paths = NULL, ttl = '' WHERE key_id LIKE '%c1'";
+    sql(&source, limits).await;
+    import(&gateway, "bricksllm", &source, &[]).await;
+    eventually("the key is loaded", || async { chat(&gateway, "raw-key-one").await.status() == 200 }).await;
+    let more = format!(
+        "INSERT INTO events (event_id, created_at, key_id, cost_in_usd, provider, model, status_code) \
+         VALUES ('00000000-0000-4000-8000-0000000000e9', 1700000009, '{KEY}', 5, 'openai', 'gpt-4o', 200)"
+    );
+    sql(&source, &more).await;
+    import(&gateway, "bricksllm", &source, &[]).await;
+    eventually("what was spent elsewhere counts", || async { chat(&gateway, "raw-key-one").await.status() == 401 })
+        .await;
+}
+
+#[tokio::test]
 async fn balances_and_totals_of_a_running_gateway_refuse_and_admit() {
     let (_upstream, gateway) = house().await;
     let bricks = source(BRICKSLLM).await;

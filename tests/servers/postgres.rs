@@ -98,6 +98,24 @@ impl Postgres {
         server
     }
 
+    /// From now on a standby of this one hears of no commit, and none waits for it.
+    pub fn leave_behind(&self, standby: &Self) {
+        standby.sql("ALTER SYSTEM SET primary_conninfo = ''");
+        self.sql("ALTER SYSTEM RESET synchronous_standby_names");
+        for server in [standby, self] {
+            server.sql("SELECT pg_reload_conf()");
+        }
+        for _ in 0..500 {
+            if self.sql("SELECT count(*) FROM pg_stat_replication") == "0"
+                && standby.sql("SHOW primary_conninfo").is_empty()
+            {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        panic!("the standby still follows");
+    }
+
     /// Makes a standby a server of its own.
     pub fn promote(&self) {
         assert_eq!(self.sql("SELECT pg_promote()"), "t", "the standby takes over");

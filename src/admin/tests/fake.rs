@@ -293,7 +293,7 @@ impl RouteStore for FakeStore {
 
 #[async_trait]
 impl ChangeFeed for FakeStore {
-    async fn changes_since(&self, _position: i64) -> Result<Changes> {
+    async fn changes_since(&self, _point: Point) -> Result<Changes> {
         unreachable!("the admin listener does not read the feed")
     }
 }

@@ -29,7 +29,7 @@ use async_trait::async_trait;
 use own::Own;
 use parking_lot::Mutex;
 use script::{Answer, Scripts, Terms};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -66,6 +66,8 @@ struct Core {
     turns: rebuild::Turns,
     /// Keys whose counts were made lately: the ledger is asked again when it has what was on its way.
     rebuilt: Mutex<VecDeque<(Instant, KeyId)>>,
+    /// Keys of which the ledger was told something other than events; their counts are to be made again.
+    outdated: Mutex<HashSet<KeyId>>,
     /// Messages on their way.
     telling: AtomicUsize,
 }
@@ -115,6 +117,7 @@ impl SharedCounters {
             own,
             turns,
             rebuilt,
+            outdated: Mutex::default(),
             telling: AtomicUsize::new(0),
         };
         let core = Arc::new(core);
@@ -135,6 +138,13 @@ impl SharedCounters {
     pub async fn bury(&self, instance: InstanceId, keys: &[KeyId]) {
         keys.iter().for_each(|key| self.core.look_soon(*key));
         self.core.bury(instance, keys).await;
+    }
+
+    /// The ledger was told something of these keys that is not in their events, as by an import: their counts are made
+    /// of it again when they are next used. At once, or as soon as Redis is there.
+    pub async fn restate(&self, keys: &[KeyId]) {
+        self.core.outdated.lock().extend(keys);
+        self.core.forget_outdated().await;
     }
 
     /// Forgets what nobody will miss.

@@ -142,6 +142,23 @@ impl Core {
         }
     }
 
+    /// What was counted stays beside the counts that are not there then, and those who make them add it to what the
+    /// ledger says, as after a loss. Every gateway does this, so that none has to be trusted to.
+    pub(super) async fn forget_outdated(&self) {
+        if self.generation().is_none() {
+            return;
+        }
+        let keys = std::mem::take(&mut *self.outdated.lock());
+        let forget = |key| async move {
+            let [counts, _] = script::places(self.link.prefix(), key);
+            if let Err(error) = self.link.command(redis::cmd("HDEL").arg(counts).arg("s")).await {
+                tracing::debug!(%error, %key, "its counts are not made again yet");
+                self.outdated.lock().insert(key);
+            }
+        };
+        stream::iter(keys).for_each_concurrent(AT_ONCE, forget).await;
+    }
+
     /// Spend and account as they count now; the ledger's word for a key that nobody counts.
     pub(super) async fn read(&self, key: KeyId) -> Result<(Money, Account), CountersUnavailable> {
         let [counts, _] = script::places(self.link.prefix(), key);

@@ -115,6 +115,7 @@ async fn look_again(core: Arc<Core>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        core.forget_outdated().await;
         stream::iter(core.due()).for_each_concurrent(LOOKS_AT_ONCE, |key| core.reconcile(key)).await;
         if core.generation().is_none() {
             let asked = core.own.asked_lately().into_iter().take(LOOKS_IN_AN_OUTAGE);

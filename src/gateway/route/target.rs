@@ -59,7 +59,7 @@ pub(in crate::gateway) fn dialect(path: &str) -> Dialect {
 mod tests {
     use super::*;
     use crate::domain::{RetryStrategy, RouteCache, RouteId, UnixMillis};
-    use crate::snapshot::{Change, Changes, Snapshot};
+    use crate::snapshot::{Change, Changes, Point, Snapshot};
     use uuid::Uuid;
 
     fn snapshot(paths: &[(&str, RequestFormat)]) -> Snapshot {
@@ -78,7 +78,8 @@ mod tests {
                 request_format: *request_format,
             }))
         };
-        Snapshot::default().apply(Changes { position: 1, changes: paths.iter().enumerate().map(change).collect() })
+        Snapshot::default()
+            .apply(Changes { point: Point::at(1), changes: paths.iter().enumerate().map(change).collect() })
     }
 
     #[test]

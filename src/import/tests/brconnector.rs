@@ -1,6 +1,6 @@
 use super::*;
 use crate::domain::{Account, GroupId, ModelId, Money, Role};
-use crate::store::{Books, EventFilter, Paging};
+use crate::store::{Books, EventFilter, Paging, Point};
 
 const ADMIN: &str = "br-00000000000000000000000000001";
 const USER: &str = "br-00000000000000000000000000002";
@@ -73,13 +73,13 @@ async fn accounts_and_totals_are_exact() {
 async fn a_dry_run_writes_nothing_and_a_second_run_changes_nothing() {
     let mut it = Move::of(Product::BrConnector).await;
     let dry = it.run_with(|options| options.dry_run = true).await;
-    assert_eq!(it.store.changes_since(0).await.unwrap().position, 0);
+    assert_eq!(it.store.changes_since(Point::default()).await.unwrap().point.position, 0);
     assert_eq!((counts(&dry, "keys"), counts(&dry, "models")), ([5, 4, 0, 0, 0, 1], [3, 2, 0, 0, 0, 1]));
     it.run().await;
-    let position = it.store.changes_since(0).await.unwrap().position;
+    let position = it.store.changes_since(Point::default()).await.unwrap().point.position;
     let second = it.run().await;
     assert_eq!(second.changes(), 0, "{second}");
-    assert_eq!(it.store.changes_since(0).await.unwrap().position, position);
+    assert_eq!(it.store.changes_since(Point::default()).await.unwrap().point.position, position);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::domain::{KeyId, Money, RateLimit, RequestFormat, RetryStrategy, RouteId, SettingId, SpendLimit, Window};
-use crate::store::{EventFilter, KeyFilter};
+use crate::store::{EventFilter, KeyFilter, Point};
 use std::time::Duration;
 
 const KEY: &str = "00000000-0000-4000-8000-0000000000c1";
@@ -26,7 +26,7 @@ async fn a_dry_run_tells_what_an_import_does_and_writes_nothing() {
     assert!(it.store.list_routes().await.unwrap().is_empty());
     assert!(it.store.list_events(&EventFilter::default()).await.unwrap().rows.is_empty());
     assert_eq!(it.store.spends().await.unwrap(), []);
-    assert_eq!(it.store.changes_since(0).await.unwrap().position, 0);
+    assert_eq!(it.store.changes_since(Point::default()).await.unwrap().point.position, 0);
     assert_eq!(it.run().await.to_string(), dry.to_string());
 }
 
@@ -134,10 +134,10 @@ async fn history_is_here_and_totals_are_those_of_all_events() {
 async fn a_second_run_changes_nothing_and_a_later_one_follows_the_source() {
     let it = Move::of(Product::BricksLlm).await;
     it.run().await;
-    let position = it.store.changes_since(0).await.unwrap().position;
+    let position = it.store.changes_since(Point::default()).await.unwrap().point.position;
     let second = it.run().await;
     assert_eq!((second.changes(), counts(&second, "keys")), (0, [5, 0, 0, 3, 0, 2]));
-    assert_eq!(it.store.changes_since(0).await.unwrap().position, position);
+    assert_eq!(it.store.changes_since(Point::default()).await.unwrap().point.position, position);
 
     it.sql(
         "UPDATE keys SET name = 'renamed', key = encode(sha256('raw-key-new'), 'hex') WHERE key_id LIKE '%c1'; \

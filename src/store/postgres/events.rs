@@ -240,7 +240,7 @@ fn insert_sql() -> String {
              $9::boolean[], $10::uuid[], $11::uuid[], {places}) AS given ({fixed}, {names}) \
          ON CONFLICT (id) DO NOTHING RETURNING {FOLDED}), {}, \
          spent AS (INSERT INTO key_spend AS old (key_id, instance, total) \
-             SELECT key_id, instance, {} FROM new WHERE key_id IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2 \
+             SELECT key_id, instance, {} FROM new WHERE key_id IS NOT NULL AND instance >= 0 GROUP BY 1, 2 ORDER BY 1, 2 \
              ON CONFLICT (key_id, instance) DO UPDATE SET total = {}) \
          SELECT id FROM new",
         fold("new", Way::Add),

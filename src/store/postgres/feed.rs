@@ -5,13 +5,13 @@
 
 use super::page::view;
 use super::row::all;
-use super::{PostgresStore, Result, custom_providers, groups, models, routes, settings, twice};
+use super::{PostgresStore, Result, commits, custom_providers, groups, models, routes, settings, twice};
 use crate::domain::{CustomProviderId, GroupId, Key, KeyDigest, KeyId, ModelId, RouteId, SettingId};
 use crate::store::columns::Columns;
 use crate::store::names::Kind;
 use crate::store::rows::KEY;
 use crate::store::seal::Sealer;
-use crate::store::{Change, ChangeFeed, Changes};
+use crate::store::{Change, ChangeFeed, Changes, Point};
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
 use futures_util::future::try_join_all;
@@ -32,11 +32,12 @@ struct Noted {
 
 #[async_trait]
 impl ChangeFeed for PostgresStore {
-    async fn changes_since(&self, position: i64) -> Result<Changes> {
+    async fn changes_since(&self, point: Point) -> Result<Changes> {
         twice(|| async {
             let mut connection = self.connection().await?;
             let tx = view(&mut connection).await?;
-            let (position, noted) = page(&tx, position).await?;
+            // On one connection these go out together: one round trip.
+            let (commit, (position, noted)) = tokio::try_join!(commits::newest(&tx, point), page(&tx, point.position))?;
             let mut keys = keys_of(&tx, &noted).await?;
             let mut changes = Vec::with_capacity(noted.len());
             for some in noted.chunks(AT_ONCE) {
@@ -50,7 +51,7 @@ impl ChangeFeed for PostgresStore {
                 }
             }
             tx.commit().await?;
-            Ok(Changes { position, changes })
+            Ok(Changes { point: Point { position, commit }, changes })
         })
         .await
     }
@@ -120,6 +121,7 @@ async fn read(tx: &Transaction<'_>, sealer: &Sealer, noted: &Noted) -> Result<Op
             let found = groups::find(tx, GroupId(id)).await?;
             Some(found.map_or(Change::GroupGone(GroupId(id)), |group| Change::Group(Box::new(group))))
         }
+        (Kind::Standing, Some(id), _) => Some(Change::Standing(KeyId::from_uuid(id))),
         (Kind::Route, Some(id), _) => {
             let id = RouteId::from_uuid(id);
             let found = routes::find(tx, id).await?;

@@ -1,13 +1,16 @@
 //! What an import notes and restores.
 
+use super::changes;
 use super::row::{all, one};
 use super::{PostgresStore, Result, StoreError, change, keys, numbers};
 use crate::domain::{Account, Event, EventId, InstanceId, Key, KeyId, Money};
 use crate::store::columns::read;
+use crate::store::names::Kind;
 use crate::store::rows::{ACCOUNT, IMPORT_NOTE};
 use crate::store::{EventStore, ImportNote, ImportStore, Numbered};
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// Who books what came with an import: no gateway is counted below 0.
@@ -51,8 +54,8 @@ impl ImportStore for PostgresStore {
     }
 
     async fn replace_account(&self, key: KeyId, before: Account, account: Account) -> Result<()> {
-        let mut connection = self.connection().await?;
-        let tx = connection.transaction().await?;
+        let mut connection = self.write_connection().await?;
+        let tx = change(&mut connection).await?;
         // Of the key, so that an account that is not there cannot be made beside this.
         let known = tx.query_opt("SELECT 1 FROM keys WHERE id = $1 FOR UPDATE", &[key.as_uuid()]).await?;
         known.ok_or(StoreError::NotFound)?;
@@ -62,12 +65,17 @@ impl ImportStore for PostgresStore {
             return Err(StoreError::Conflict);
         }
         write_account(&tx, key, before, account).await?;
+        restate(&tx, [key]).await?;
         Ok(tx.commit().await?)
     }
 
     async fn insert_history(&self, events: &[Event]) -> Result<usize> {
-        // What they add to the sums of this instance stands until `import_spend` says what is right.
-        self.booking_as(IMPORTS).insert_events(events).await
+        let new = self.booking_as(IMPORTS).insert_events(events).await?;
+        let mut connection = self.write_connection().await?;
+        let tx = change(&mut connection).await?;
+        restate(&tx, events.iter().filter_map(|event| event.key_id)).await?;
+        tx.commit().await?;
+        Ok(new)
     }
 
     async fn known_events(&self, ids: &[EventId]) -> Result<Vec<EventId>> {
@@ -81,8 +89,9 @@ impl ImportStore for PostgresStore {
     }
 
     async fn import_spend(&self, source: &str, totals: &[(KeyId, Money)]) -> Result<()> {
-        let mut connection = self.connection().await?;
-        let tx = connection.transaction().await?;
+        let mut connection = self.write_connection().await?;
+        let tx = change(&mut connection).await?;
+        restate(&tx, totals.iter().map(|(key, _)| *key)).await?;
         let told = tx
             .prepare_cached(
                 "INSERT INTO imported_spend AS s (source, key_id, total) VALUES ($1, $2, $3) \
@@ -108,6 +117,13 @@ impl ImportStore for PostgresStore {
         .await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// Gateways that count these keys ask the ledger again.
+async fn restate(tx: &Transaction<'_>, keys: impl IntoIterator<Item = KeyId>) -> Result<()> {
+    let keys: BTreeSet<KeyId> = keys.into_iter().collect();
+    let ids: Vec<&[u8]> = keys.iter().map(|key| &key.as_bytes()[..]).collect();
+    if ids.is_empty() { Ok(()) } else { changes::note_many(tx, Kind::Standing, &ids).await }
 }
 
 /// What the balance is more than before counts as credited.

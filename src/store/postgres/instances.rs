@@ -1,15 +1,16 @@
 //! Which gateway of many this is: its sign of life, what it shows, and what it waits for of the others.
 
 use super::claims::{Claim, NOW, VERSION};
+use super::commits;
 use super::lanes::lend;
 use super::{PostgresStore, Result};
 use crate::domain::InstanceId;
-use crate::store::Peers;
+use crate::store::{Peers, Point};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -24,8 +25,6 @@ const ACKNOWLEDGED: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(100);
 /// How long a process that has the same number is reported after it was seen.
 const TWIN: Duration = Duration::from_secs(10);
-/// Shows nothing yet.
-const NOTHING: i64 = i64::MIN;
 
 /// This process as one of the gateways.
 #[derive(Debug)]
@@ -34,7 +33,8 @@ pub struct Instance {
     directory: PathBuf,
     claim: Claim,
     process: Uuid,
-    shown: AtomicI64,
+    /// `None`: nothing yet.
+    shown: Mutex<Option<Point>>,
     twin: Mutex<Option<Instant>>,
     /// Another journal has the number now.
     lost: AtomicBool,
@@ -56,7 +56,7 @@ impl PostgresStore {
             directory: directory.to_owned(),
             claim,
             process,
-            shown: AtomicI64::new(NOTHING),
+            shown: Mutex::new(None),
             twin: Mutex::new(None),
             lost: AtomicBool::new(false),
             left: AtomicBool::new(false),
@@ -96,11 +96,13 @@ impl Instance {
         let connection = self.store.connection().await?;
         let sql = format!(
             "WITH before AS (SELECT process FROM instances WHERE id = $1 AND token = $2 FOR UPDATE) \
-             UPDATE instances SET process = $3, seen_at = {NOW}, position = $4 FROM before WHERE id = $1 \
-             RETURNING before.process"
+             UPDATE instances SET process = $3, seen_at = {NOW}, position = {} FROM before WHERE id = $1 \
+             RETURNING before.process",
+            commits::shown(4)
         );
-        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
-            [&self.claim.id.0, &self.claim.token, &self.process, &self.position()];
+        let (position, number, token) = self.shown();
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+            [&self.claim.id.0, &self.claim.token, &self.process, &position, &number, &token];
         let row = connection.query_opt(&connection.prepare_cached(&sql).await?, &values).await?;
         let Some(row) = row else { return self.take_back(&connection).await };
         let before: Option<Uuid> = row.try_get(0)?;
@@ -120,13 +122,15 @@ impl Instance {
     /// The store has forgotten this number, as one that was restored from a copy.
     async fn take_back(&self, connection: &deadpool_postgres::Object) -> Result<()> {
         let sql = format!(
-            "INSERT INTO instances (id, token, process, seen_at, position, version) VALUES ($1, $2, $3, {NOW}, $4, $5) \
+            "INSERT INTO instances (id, token, process, seen_at, position, version) VALUES ($1, $2, $3, {NOW}, {}, $4) \
              ON CONFLICT (id) DO UPDATE SET token = excluded.token, process = excluded.process, \
              seen_at = excluded.seen_at, position = excluded.position, version = excluded.version \
-             WHERE instances.token IS NULL"
+             WHERE instances.token IS NULL",
+            commits::shown(5)
         );
-        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-            [&self.claim.id.0, &self.claim.token, &self.process, &self.position(), &VERSION];
+        let (position, number, token) = self.shown();
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
+            [&self.claim.id.0, &self.claim.token, &self.process, &VERSION, &position, &number, &token];
         let taken = connection.execute(&connection.prepare_cached(&sql).await?, &values).await? > 0;
         if !taken && !self.lost.swap(true, Ordering::AcqRel) {
             tracing::error!(instance = %self.claim.id, "the number of this gateway was given to another one: restart it");
@@ -134,8 +138,11 @@ impl Instance {
         Ok(())
     }
 
-    fn position(&self) -> Option<i64> {
-        Some(self.shown.load(Ordering::Acquire)).filter(|position| *position != NOTHING)
+    /// Position, and number and token of the commit.
+    fn shown(&self) -> (Option<i64>, Option<i64>, Option<Uuid>) {
+        let shown = *self.shown.lock();
+        let commit = shown.and_then(|point| point.commit);
+        (shown.map(|point| point.position), commit.map(|commit| commit.number), commit.map(|commit| commit.token))
     }
 
     /// The last sign: nobody waits for this gateway any more. `drained`: everything of its journal is in the ledger, so
@@ -154,14 +161,16 @@ impl Instance {
         Ok(())
     }
 
-    async fn tell(&self, position: i64) -> Result<()> {
+    async fn tell(&self) -> Result<()> {
         let connection = self.store.connection().await?;
         let sql = format!(
-            "WITH told AS (UPDATE instances SET position = $3, seen_at = {NOW} WHERE id = $1 AND token = $2 RETURNING id) \
-             SELECT pg_notify('{SHOWN}', '') FROM told"
+            "WITH told AS (UPDATE instances SET position = {}, seen_at = {NOW} WHERE id = $1 AND token = $2 RETURNING id) \
+             SELECT pg_notify('{SHOWN}', '') FROM told",
+            commits::shown(3)
         );
         let statement = connection.prepare_cached(&sql).await?;
-        connection.execute(&statement, &[&self.claim.id.0, &self.claim.token, &position]).await?;
+        let (position, number, token) = self.shown();
+        connection.execute(&statement, &[&self.claim.id.0, &self.claim.token, &position, &number, &token]).await?;
         Ok(())
     }
 
@@ -183,11 +192,11 @@ impl Peers for Instance {
         self.store.changed().await;
     }
 
-    async fn shows(&self, position: i64) {
-        if self.shown.swap(position, Ordering::AcqRel) == position || self.left.load(Ordering::Acquire) {
+    async fn shows(&self, point: Point) {
+        if self.shown.lock().replace(point) == Some(point) || self.left.load(Ordering::Acquire) {
             return;
         }
-        if let Err(error) = self.tell(position).await {
+        if let Err(error) = self.tell().await {
             tracing::debug!(%error, "other gateways were not told what this one shows");
         }
     }

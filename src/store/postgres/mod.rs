@@ -10,6 +10,7 @@ mod brief;
 mod changes;
 mod charges;
 mod claims;
+mod commits;
 mod connect;
 mod cover;
 mod custom_providers;
@@ -163,6 +164,7 @@ async fn twice<T, F: Future<Output = Result<T>>>(attempt: impl Fn() -> F) -> Res
 async fn change(connection: &mut Object) -> Result<Transaction<'_>> {
     let tx = connection.transaction().await?;
     tx.execute("SELECT pg_advisory_xact_lock($1)", &[&CONFIGURATION_LOCK]).await?;
+    commits::add(&tx).await?;
     Ok(tx)
 }
 

@@ -13,7 +13,7 @@ use crate::store::columns::Columns;
 pub(super) use crate::store::names::Kind;
 use crate::store::rows::KEY;
 use crate::store::seal::Sealer;
-use crate::store::{Change, ChangeFeed, Changes};
+use crate::store::{Change, ChangeFeed, Changes, Point};
 use async_trait::async_trait;
 use rusqlite::{Row, Transaction, params};
 use std::sync::Arc;
@@ -63,7 +63,7 @@ pub(super) fn note_keys(tx: &Transaction<'_>, condition: &str, parameter: i64) -
 
 #[async_trait]
 impl ChangeFeed for SqliteStore {
-    async fn changes_since(&self, position: i64) -> Result<Changes> {
+    async fn changes_since(&self, point: Point) -> Result<Changes> {
         let sealer = Arc::clone(&self.sealer);
         self.lookup(move |tx| {
             // Keys come with their change, not by a query each: a start reads them all. The plus keeps to the order of
@@ -76,11 +76,11 @@ impl ChangeFeed for SqliteStore {
                 Kind::ALL.map(|kind| format!("'{}'", kind.name())).join(", ")
             );
             let mut statement = tx.prepare_cached(&sql)?;
-            let mut rows = statement.query([position, PAGE])?;
-            let mut found = Changes { position, changes: Vec::new() };
+            let mut rows = statement.query([point.position, PAGE])?;
+            let mut found = Changes { point, changes: Vec::new() };
             while let Some(row) = rows.next()? {
                 let mut columns = Columns::new(row);
-                found.position = columns.take()?;
+                found.point.position = columns.take()?;
                 let kind = columns.take()?;
                 found.changes.extend(read(tx, &sealer, kind, columns)?);
             }
@@ -130,6 +130,7 @@ fn read(
             let found = groups::find(tx, id)?;
             Some(found.map_or(Change::GroupGone(id), |group| Change::Group(Box::new(group))))
         }
+        Kind::Standing => Some(Change::Standing(columns.take()?)),
         Kind::Route => {
             let id = columns.take()?;
             let found = routes::find(tx, id)?;

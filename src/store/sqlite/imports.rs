@@ -1,5 +1,6 @@
 //! What an import notes and restores.
 
+use super::changes::{self, Kind};
 use super::events::{self, Charged};
 use super::row::{all, one};
 use super::{Result, SqliteStore, StoreError, accounts, keys};
@@ -8,7 +9,7 @@ use crate::store::rows::IMPORT_NOTE;
 use crate::store::{ImportNote, ImportStore, Numbered};
 use async_trait::async_trait;
 use rusqlite::{Transaction, params};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 #[async_trait]
 impl ImportStore for SqliteStore {
@@ -52,14 +53,21 @@ impl ImportStore for SqliteStore {
         self.write(move |tx| match accounts::find(tx, key)? {
             None => Err(StoreError::NotFound),
             Some(found) if found != before => Err(StoreError::Conflict),
-            Some(_) => accounts::write(tx, key, account),
+            Some(_) => {
+                accounts::write(tx, key, account)?;
+                restate(tx, [key])
+            }
         })
         .await
     }
 
     async fn insert_history(&self, events: &[Event]) -> Result<usize> {
         let events = events.to_vec();
-        self.write(move |tx| events::insert(tx, &events, Charged::Elsewhere)).await
+        self.write(move |tx| {
+            restate(tx, events.iter().filter_map(|event| event.key_id))?;
+            events::insert(tx, &events, Charged::Elsewhere)
+        })
+        .await
     }
 
     async fn known_events(&self, ids: &[EventId]) -> Result<Vec<EventId>> {
@@ -85,8 +93,18 @@ impl ImportStore for SqliteStore {
 
     async fn import_spend(&self, source: &str, totals: &[(KeyId, Money)]) -> Result<()> {
         let (source, totals) = (source.to_owned(), totals.to_vec());
-        self.write(move |tx| import_spend(tx, &source, &totals)).await
+        self.write(move |tx| {
+            restate(tx, totals.iter().map(|(key, _)| *key))?;
+            import_spend(tx, &source, &totals)
+        })
+        .await
     }
+}
+
+/// A gateway that counts these keys asks the ledger again.
+fn restate(tx: &Transaction<'_>, keys: impl IntoIterator<Item = KeyId>) -> Result<()> {
+    let keys: BTreeSet<KeyId> = keys.into_iter().collect();
+    keys.iter().try_for_each(|key| changes::note(tx, Kind::Standing, key.as_bytes()))
 }
 
 /// `last`: the highest that counts as given.

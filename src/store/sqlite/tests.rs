@@ -3,7 +3,7 @@ use crate::domain::{Event, KeyId, ModelId, Money, Secret, UnixMillis};
 use crate::store::seal::MasterKey;
 use crate::store::suite::{self, conformance, samples};
 use crate::store::{
-    ChangeFeed, EventFilter, EventStore, FirstModels, GroupBy, KeyStore, ModelStore, ReportFilter, SettingStore,
+    ChangeFeed, EventFilter, EventStore, FirstModels, GroupBy, KeyStore, ModelStore, Point, ReportFilter, SettingStore,
     SharedStore,
 };
 use base64::Engine as _;
@@ -82,7 +82,7 @@ async fn a_reopened_store_has_everything() {
     store.insert_setting(&samples::setting(1, |_| {})).await.unwrap();
     let event = samples::event(1, UnixMillis::from_seconds(1_700_000_000), |_| {});
     store.insert_events(std::slice::from_ref(&event)).await.unwrap();
-    let before = store.changes_since(0).await.unwrap();
+    let before = store.changes_since(Point::default()).await.unwrap();
     let version = store.schema_version().await.unwrap();
     drop(store);
 
@@ -91,11 +91,11 @@ async fn a_reopened_store_has_everything() {
     assert_eq!(store.setting(samples::setting_id(1)).await.unwrap(), Some(samples::setting(1, |_| {})));
     assert_eq!(store.spend_of(samples::key_id(1)).await.unwrap(), Some(event.cost));
     assert_eq!(store.schema_version().await.unwrap(), version);
-    let after = store.changes_since(0).await.unwrap();
+    let after = store.changes_since(Point::default()).await.unwrap();
     assert_eq!(format!("{after:?}"), format!("{before:?}"));
     // Positions go on where they were, also past a deleted row.
     store.insert_key(&samples::key(3, |_| {})).await.unwrap();
-    assert!(store.changes_since(before.position).await.unwrap().position > before.position);
+    assert!(store.changes_since(before.point).await.unwrap().point.position > before.point.position);
     assert_eq!(store.insert_events(&[event]).await.unwrap(), 0);
 }
 
@@ -108,7 +108,7 @@ async fn without_the_master_key_settings_stay_shut() {
     let store = SqliteStore::open(&path, sealer(&[2])).unwrap();
     assert!(matches!(store.setting(samples::setting_id(1)).await, Err(StoreError::Unsealable)));
     assert!(matches!(store.list_settings(None).await, Err(StoreError::Unsealable)));
-    assert!(matches!(store.changes_since(0).await, Err(StoreError::Unsealable)));
+    assert!(matches!(store.changes_since(Point::default()).await, Err(StoreError::Unsealable)));
 }
 
 #[tokio::test]
@@ -137,10 +137,10 @@ async fn after_resealing_the_old_master_key_may_go() {
     store.insert_model(&suite::models::model(1, |_| {})).await.unwrap();
     drop(store);
     let rotated = SqliteStore::open(&path, sealer(&[2, 1])).unwrap();
-    let position = rotated.changes_since(0).await.unwrap().position;
+    let position = rotated.changes_since(Point::default()).await.unwrap().point.position;
     assert_eq!(rotated.reseal().await.unwrap(), 4);
     assert_eq!(rotated.reseal().await.unwrap(), 0);
-    assert_eq!(rotated.changes_since(position).await.unwrap().changes.len(), 0);
+    assert_eq!(rotated.changes_since(Point::at(position)).await.unwrap().changes.len(), 0);
     drop(rotated);
     let store = SqliteStore::open(&path, sealer(&[2])).unwrap();
     assert_eq!(store.list_settings(None).await.unwrap(), [1, 2, 3].map(|n| samples::setting(n, |_| {})));
@@ -163,7 +163,7 @@ async fn two_processes_may_share_the_file() {
     first.await.unwrap();
     second.await.unwrap();
     for store in [one, two] {
-        assert_eq!(store.changes_since(0).await.unwrap().changes.len(), 100);
+        assert_eq!(store.changes_since(Point::default()).await.unwrap().changes.len(), 100);
         assert_eq!(store.spend_of(samples::key_id(1)).await.unwrap(), Some(Money::from_units(930_000_000)));
     }
 }
@@ -391,7 +391,7 @@ async fn changes_that_only_a_later_version_knows_are_passed_over() {
     let loader = crate::store::loader::Loader::new(Arc::clone(&store) as _);
     loader.refresh().await.unwrap();
     assert_eq!(loader.current().keys(), 2);
-    assert_eq!(store.changes_since(0).await.unwrap().changes.len(), 2);
+    assert_eq!(store.changes_since(Point::default()).await.unwrap().changes.len(), 2);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use super::samples::{ODD_TEXTS, custom_provider, digest, key, key_id, plain_key, seconds, setting, setting_id};
 use crate::domain::{CustomProvider, Key, KeyId, Secret, UnixMillis};
 use crate::store::loader::Loader;
-use crate::store::{Change, KeyFilter, Order, Paging, SharedStore, StoreError};
+use crate::store::{Change, KeyFilter, Order, Paging, Point, SharedStore, StoreError};
 use std::sync::Arc;
 
 async fn ids(store: &SharedStore, filter: KeyFilter) -> Vec<KeyId> {
@@ -14,13 +14,13 @@ async fn ids(store: &SharedStore, filter: KeyFilter) -> Vec<KeyId> {
 pub(super) async fn feed(store: &SharedStore, mut position: i64) -> (i64, Vec<Change>) {
     let mut all = Vec::new();
     loop {
-        let page = store.changes_since(position).await.unwrap();
+        let page = store.changes_since(Point::at(position)).await.unwrap();
         if page.changes.is_empty() {
-            assert_eq!(page.position, position, "an empty answer moved the position");
+            assert_eq!(page.point.position, position, "an empty answer moved the position");
             return (position, all);
         }
-        assert!(page.position > position);
-        position = page.position;
+        assert!(page.point.position > position);
+        position = page.point.position;
         all.extend(page.changes);
     }
 }

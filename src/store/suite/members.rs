@@ -4,7 +4,7 @@ use super::configuration::feed;
 use super::models::{group, model};
 use super::samples::{ODD_TEXTS, digest, event, key, key_id, plain_key, seconds};
 use crate::domain::{GroupId, Key, KeyId, Membership, ModelId, Money, QuotaRule, Role, UnixMillis};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Point, Snapshot};
 use crate::store::{
     Books, Change, Changes, GrantAction, Grantee, KeyFilter, KeySort, Order, Paging, SharedStore, StoreError,
 };
@@ -119,7 +119,7 @@ pub(crate) async fn a_key_is_found_by_its_number_and_its_digest(store: SharedSto
 /// What a gateway knows that took in `changes` on top of what it knew.
 async fn catch_up(store: &SharedStore, known: &Snapshot) -> Snapshot {
     let (position, changes) = feed(store, known.position()).await;
-    known.apply(Changes { position, changes })
+    known.apply(Changes { point: Point::at(position), changes })
 }
 
 pub(crate) async fn a_replaced_secret_is_forgotten_by_everybody(store: SharedStore) {

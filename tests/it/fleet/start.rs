@@ -79,6 +79,36 @@ async fn without_postgres_it_can_be_told_to_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_may_go_away_in_the_middle_of_it() {
+    let mut fleet = Fleet::start(1).await;
+    fleet.first().key("k", json!({"costLimitInUsd": 1})).await;
+    assert_eq!(fleet.nodes[0].stop().await, Some(0));
+    // Whoever reads the configuration waits behind this one.
+    let (client, connection) =
+        tokio_postgres::connect(&fleet.postgres.url("postgres"), tokio_postgres::NoTls).await.unwrap();
+    let driver = tokio::spawn(connection);
+    client.batch_execute("BEGIN; LOCK TABLE changes IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let setup = Setup::default()
+        .shared(&fleet.postgres, fleet.postgres.port, fleet.redis.port)
+        .env("TOLLGATE_PROVIDERS_OPENAI_BASE_URL", &fleet.upstream.url())
+        .fixed_ports();
+    let gateway = setup.start_unwatched();
+    let waits = "SELECT count(*) FROM pg_locks WHERE relation = 'changes'::regclass AND NOT granted";
+    eventually("it has joined, and reads", || async {
+        client.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) > 0
+    })
+    .await;
+    fleet.postgres.kill();
+    assert!(driver.await.unwrap().is_err());
+    eventually("it is alive", || async { get(&gateway, "/healthz").await.is_some_and(|(status, _)| status == 200) })
+        .await;
+    assert_eq!(gateway.ready("").await.0, 503);
+    fleet.postgres.restart();
+    eventually("it serves", || async { get(&gateway, "/readyz").await.is_some_and(|(status, _)| status == 200) }).await;
+    assert_eq!(gateway.told("k", &question()).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_redis_it_serves_from_the_ledger() {
     let mut fleet = Fleet::start(1).await;
     fleet.first().key("k", json!({"costLimitInUsdOverTime": 0.0002, "costLimitInUsdUnit": "mo"})).await;

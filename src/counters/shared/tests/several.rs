@@ -100,3 +100,31 @@ async fn what_was_spent_before_there_was_a_limit_counts() {
     assert!(!passes(&two, &ask(key, total(100, BudgetMode::Strict), NOW, 31)).await);
     assert!(passes(&two, &ask(key, total(100, BudgetMode::Strict), NOW, 30)).await);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_imported_counts_once_whoever_hears_of_it() {
+    let book = Arc::new(Book::default());
+    let (one, two) = (gateway(shared_server(), &book, 1).await, gateway(shared_server(), &book, 2).await);
+    let key = new_key();
+    let window_budget = Some(SpendLimit { limit: usd(100), window: Window::Month });
+    let rules = Rules { total_budget: Some(usd(100)), window_budget, ..no_rules(BudgetMode::Strict) };
+    // One is in the ledger, one is not yet, one runs.
+    for (counters, instance) in [(&one, Some(1)), (&two, None)] {
+        let ask = ask(key, rules, NOW, 10);
+        assert!(passes(counters, &ask).await);
+        let settlement = end(&ask, 10, NOW);
+        counters.settle(settlement);
+        if let Some(instance) = instance {
+            book.drain(instance, &settlement);
+        }
+        assert!(counters.flush(Duration::from_secs(5)).await);
+    }
+    assert!(passes(&one, &ask(key, rules, NOW, 5)).await);
+    book.entries.lock().push(Entry { instance: InstanceId(-1), key, cost: usd(60), at: NOW });
+    for counters in [&one, &two, &two, &one] {
+        counters.restate(&[key]).await;
+        assert!(!passes(counters, &ask(key, rules, NOW, 16)).await, "80 are spent and 5 are held");
+    }
+    assert_eq!(two.spent(key).await.unwrap(), usd(80));
+    assert!(passes(&two, &ask(key, rules, NOW, 15)).await);
+}

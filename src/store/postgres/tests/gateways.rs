@@ -5,7 +5,7 @@ use super::{opened, sealer};
 use crate::servers::{self, Database, Postgres};
 use crate::store::loader::Loader;
 use crate::store::suite::samples::{key, key_id, setting};
-use crate::store::{ChangeFeed, KeyStore, Peers, SettingStore};
+use crate::store::{ChangeFeed, KeyStore, Peers, Point, SettingStore};
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -109,7 +109,7 @@ async fn a_change_is_heard_at_once_and_waited_for() {
     let reader = there.join(directories[1].path()).await.unwrap();
     let loader = Arc::new(Loader::new(Arc::new(there.clone())));
     loader.refresh().await.unwrap();
-    reader.shows(loader.current().position()).await;
+    reader.shows(loader.current().point()).await;
     // What was announced by its own start.
     let _ = tokio::time::timeout(Duration::from_millis(500), there.changed()).await.is_ok();
     let task = tokio::spawn({
@@ -118,7 +118,7 @@ async fn a_change_is_heard_at_once_and_waited_for() {
             loop {
                 reader.changed().await;
                 loader.refresh().await.unwrap();
-                reader.shows(loader.current().position()).await;
+                reader.shows(loader.current().point()).await;
             }
         }
     });
@@ -126,7 +126,7 @@ async fn a_change_is_heard_at_once_and_waited_for() {
     for n in 1..=20 {
         let begun = Instant::now();
         here.insert_key(&key(n, |_| {})).await.unwrap();
-        let position = here.changes_since(0).await.unwrap().position;
+        let position = here.changes_since(Point::default()).await.unwrap().point.position;
         writer.await_shown(position).await;
         // Where the machine is so busy that the second was over, nothing was promised.
         let (waited, shown) = (begun.elapsed(), loader.current().position() >= position);
@@ -139,7 +139,7 @@ async fn a_change_is_heard_at_once_and_waited_for() {
     task.abort();
     let _ = task.await.is_err();
     here.insert_key(&key(21, |_| {})).await.unwrap();
-    let position = here.changes_since(0).await.unwrap().position;
+    let position = here.changes_since(Point::default()).await.unwrap().point.position;
     let begun = Instant::now();
     writer.await_shown(position).await;
     assert!((Duration::from_millis(900)..Duration::from_secs(3)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
@@ -157,7 +157,7 @@ async fn a_gateway_that_is_gone_is_not_waited_for() {
     let directories = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let writer = here.join(directories[0].path()).await.unwrap();
     let killed = there.join(directories[1].path()).await.unwrap();
-    killed.shows(1).await;
+    killed.shows(Point::at(1)).await;
     drop(killed);
     tokio::time::sleep(Duration::from_millis(4_500)).await;
     let begun = Instant::now();
@@ -182,6 +182,87 @@ async fn a_change_is_seen_although_its_notification_was_lost() {
     }
 }
 
+/// The server fell back by three commits, and then others got their positions. Dump and restore keep every sequence
+/// where it was, as a crash does that lost what was not flushed.
+async fn fall_back(database: &Database, store: &PostgresStore, lost: impl AsyncFnOnce()) {
+    let tables = ["keys", "changes", "numbers", "commits", "instances"];
+    let connection = store.connection().await.unwrap();
+    let copy = tables.map(|table| format!("CREATE TABLE kept_{table} AS SELECT * FROM {table};")).concat();
+    connection.batch_execute(&copy).await.unwrap();
+    lost().await;
+    let restore = tables.map(|table| {
+        format!("DELETE FROM {table}; INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM kept_{table};")
+    });
+    let sequences = ["changes", "commits"].map(|table| {
+        let column = if table == "changes" { "position" } else { "number" };
+        format!("SELECT setval(pg_get_serial_sequence('{table}', '{column}'), (SELECT max({column}) FROM {table}));")
+    });
+    let sql = format!("BEGIN; {} {} COMMIT", restore.concat(), sequences.concat());
+    connection.batch_execute(&sql).await.unwrap();
+    drop(connection);
+    Postgres::cut(database);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_fell_back_is_read_again_and_changes_wait_for_that() {
+    let (here, database) = opened().await;
+    let there = another(&database).await;
+    let directories = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let writer = here.join(directories[0].path()).await.unwrap();
+    let reader = there.join(directories[1].path()).await.unwrap();
+    let loader = Loader::new(Arc::new(there.clone()));
+    for n in 1..=5 {
+        here.insert_key(&key(n, |_| {})).await.unwrap();
+    }
+    loader.refresh().await.unwrap();
+    reader.shows(loader.current().point()).await;
+    fall_back(&database, &here, async || {
+        for n in 6..=8 {
+            here.insert_key(&key(n, |_| {})).await.unwrap();
+        }
+        loader.refresh().await.unwrap();
+        reader.shows(loader.current().point()).await;
+    })
+    .await;
+    assert_eq!((loader.current().keys(), loader.current().position()), (8, 8));
+    // As many as were lost: the new position is the one that was seen.
+    for n in 9..=11 {
+        here.insert_key(&key(n, |_| {})).await.unwrap();
+    }
+    let position = here.changes_since(Point::default()).await.unwrap().point.position;
+    assert_eq!(position, 8);
+    // Twice, so that at least one sign of life came in between.
+    for _ in 0..2 {
+        let begun = Instant::now();
+        writer.await_shown(position).await;
+        assert!(begun.elapsed() > Duration::from_millis(900), "what it shows is of no worth: {:?}", begun.elapsed());
+    }
+    loader.refresh().await.unwrap();
+    let mut ids: Vec<_> = loader.current().iter_keys().map(|key| key.id).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, [1, 2, 3, 4, 5, 9, 10, 11].map(key_id));
+    reader.shows(loader.current().point()).await;
+    let begun = Instant::now();
+    writer.await_shown(position).await;
+    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_was_away_for_many_commits_reads_everything_again() {
+    let (store, _database) = opened().await;
+    store.insert_key(&key(1, |_| {})).await.unwrap();
+    let seen = store.changes_since(Point::default()).await.unwrap().point;
+    let connection = store.connection().await.unwrap();
+    let sql = "INSERT INTO commits (number) OVERRIDING SYSTEM VALUE SELECT n FROM generate_series(10, 20000) AS n; \
+               SELECT setval(pg_get_serial_sequence('commits', 'number'), 20000)";
+    connection.batch_execute(sql).await.unwrap();
+    assert!(store.changes_since(seen).await.is_ok(), "nothing was forgotten yet");
+    store.insert_key(&key(2, |_| {})).await.unwrap();
+    let kept: i64 = connection.query_one("SELECT count(*) FROM commits", &[]).await.unwrap().get(0);
+    assert!((10_000..10_010).contains(&kept), "{kept}");
+    assert!(matches!(store.changes_since(seen).await, Err(crate::store::StoreError::OtherHistory)));
+}
+
 /// A reader that is always at the newest position misses nothing that racing writers on two gateways commit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn positions_are_in_the_order_of_commits() {
@@ -199,7 +280,7 @@ async fn positions_are_in_the_order_of_commits() {
     let (mut position, mut seen) = (0, BTreeSet::new());
     while seen.len() < 160 {
         let done = writers.iter().all(tokio::task::JoinHandle::is_finished);
-        let page = here.changes_since(position).await.unwrap();
+        let page = here.changes_since(Point::at(position)).await.unwrap();
         let before = seen.len();
         for change in &page.changes {
             if let crate::store::Change::Key(key) = change {
@@ -207,7 +288,7 @@ async fn positions_are_in_the_order_of_commits() {
             }
         }
         assert!(!done || seen.len() > before, "{} of 160 were told", seen.len());
-        position = page.position;
+        position = page.point.position;
     }
     for writer in writers {
         writer.await.unwrap();

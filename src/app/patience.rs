@@ -1,0 +1,88 @@
+//! A start takes many questions to the store, and a database that many gateways share may go away between any two of
+//! them: each is asked again until it is answered, and callers are told meanwhile that the gateway waits.
+
+use super::CATCH_UP;
+use super::waiting::WaitingRoom;
+use crate::config::Config;
+use crate::store::{Store, StoreError};
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How often a store is asked whether it is there that keeps somebody waiting.
+const LOOK: Duration = Duration::from_secs(5);
+
+pub(super) struct Patience<'a> {
+    config: &'a Config,
+    /// The store comes back by itself. A file of this machine does not.
+    waits: bool,
+    pause: Duration,
+    room: Option<WaitingRoom>,
+}
+
+impl<'a> Patience<'a> {
+    pub(super) const fn new(config: &'a Config, waits: bool) -> Self {
+        Self { config, waits, pause: FIRST_PAUSE, room: None }
+    }
+
+    /// Says why, and lets some time pass, more each time.
+    pub(super) async fn wait(&mut self, why: &impl Display) {
+        tracing::error!(error = %why, again_in = ?self.pause, "waiting for the store");
+        self.open_room().await;
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+
+    /// Does it until the store answers.
+    ///
+    /// # Errors
+    /// What the store answers, unless it is that it failed; that too, from a store that is not waited for.
+    pub(super) async fn until_answered<T>(
+        &mut self,
+        step: impl AsyncFn() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        loop {
+            match step().await {
+                Err(error @ StoreError::Engine(_)) if self.waits => self.wait(&error).await,
+                done => {
+                    self.pause = FIRST_PAUSE;
+                    return done;
+                }
+            }
+        }
+    }
+
+    /// Something that goes on by itself whenever the store is there. `None`: it takes too long although the store is.
+    pub(super) async fn until_done<T>(&mut self, store: &dyn Store, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = std::pin::pin!(work);
+        let mut since = Instant::now();
+        loop {
+            if let Ok(done) = tokio::time::timeout(LOOK, &mut work).await {
+                return Some(done);
+            }
+            if self.waits
+                && let Err(error) = store.ping().await
+            {
+                tracing::error!(%error, "waiting for the store");
+                self.open_room().await;
+                since = Instant::now();
+            } else if since.elapsed() >= CATCH_UP {
+                return None;
+            }
+        }
+    }
+
+    async fn open_room(&mut self) {
+        if self.room.is_none() {
+            self.room = Some(WaitingRoom::open(self.config).await);
+        }
+    }
+
+    /// The ports are free when this returns.
+    pub(super) async fn end(self) {
+        if let Some(room) = self.room {
+            room.close().await;
+        }
+    }
+}
