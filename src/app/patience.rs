@@ -44,7 +44,7 @@ impl<'a> Patience<'a> {
     ) -> Result<T, StoreError> {
         loop {
             match step().await {
-                Err(error @ StoreError::Engine(_)) if self.waits => self.wait(&error).await,
+                Err(error @ (StoreError::Engine(_) | StoreError::Away(_))) if self.waits => self.wait(&error).await,
                 done => {
                     self.pause = FIRST_PAUSE;
                     return done;

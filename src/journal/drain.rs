@@ -149,8 +149,9 @@ pub(super) enum InsertError {
 }
 
 impl InsertError {
-    pub(super) const fn is_timeout(&self) -> bool {
-        matches!(self, Self::Timeout)
+    /// It says nothing about the events.
+    pub(super) const fn is_outage(&self) -> bool {
+        matches!(self, Self::Timeout | Self::Store(StoreError::Away(_)))
     }
 }
 

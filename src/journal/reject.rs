@@ -65,7 +65,7 @@ pub(super) async fn isolate(outlet: &Outlet, events: &[Event]) -> Isolated {
                     proven = refused.len();
                 }
             }
-            Err(e) if e.is_timeout() => return Isolated::default(),
+            Err(e) if e.is_outage() => return Isolated::default(),
             Err(_) if part.len() == 1 => refused.push(part.start),
             Err(_) => {
                 let middle = part.start + part.len() / 2;
@@ -80,7 +80,10 @@ pub(super) async fn isolate(outlet: &Outlet, events: &[Event]) -> Isolated {
     for (n, index) in refused.into_iter().enumerate() {
         if n >= proven {
             result.undecided.push(index);
-        } else if outlet.insert(events.get(index..=index).unwrap_or_default()).await.is_err() {
+        } else if let Err(error) = outlet.insert(events.get(index..=index).unwrap_or_default()).await {
+            if error.is_outage() {
+                return Isolated::default();
+            }
             result.condemned.push(index);
         }
     }

@@ -53,6 +53,9 @@ pub enum StoreError {
     /// What was read before is not what the store has: it fell back, as after a fail-over to a server that was behind.
     #[error("the store does not know the changes that were read before")]
     OtherHistory,
+    /// It cannot be reached, or not do anything now, whatever was asked of it.
+    #[error("the store failed: {0}")]
+    Away(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the store failed: {0}")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

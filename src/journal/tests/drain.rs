@@ -102,6 +102,30 @@ async fn short_outage_keeps_the_order() {
 }
 
 #[tokio::test]
+async fn a_store_that_comes_and_goes_refuses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = Arc::new(FileJournal::open(small(directory.path())).unwrap());
+    let store = FakeStore::new();
+    store.flaps.store(true, Ordering::SeqCst);
+    store.poison.lock().insert(id(7));
+    let drainer = Drainer::start(journal.clone(), store.clone(), quick());
+    for n in 0..60 {
+        journal.close(&closed(n)).unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let set_aside: Vec<_> =
+        rejected(directory.path()).iter().map(|e| e.id).filter(|set_aside| *set_aside != id(7)).collect();
+    assert!(set_aside.is_empty(), "{set_aside:?} were well");
+    store.flaps.store(false, Ordering::SeqCst);
+    assert!(drainer.caught_up(SOON).await);
+    let mut ids = store.ids();
+    ids.sort();
+    assert_eq!(ids, (0..60).filter(|n| *n != 7).map(id).collect::<Vec<_>>());
+    assert_eq!(rejected(directory.path()).iter().map(|e| e.id).collect::<Vec<_>>(), [id(7)]);
+}
+
+#[tokio::test]
 async fn event_the_store_refuses_is_set_aside_alone() {
     let directory = tempfile::tempdir().unwrap();
     let journal = Arc::new(FileJournal::open(small(directory.path())).unwrap());

@@ -119,6 +119,8 @@ struct FakeStore {
     order: Mutex<Vec<EventId>>,
     poison: Mutex<HashSet<EventId>>,
     down: AtomicBool,
+    /// Away for two of three calls.
+    flaps: AtomicBool,
     panics: AtomicBool,
     calls: AtomicU64,
     largest: AtomicU64,
@@ -149,6 +151,9 @@ impl EventStore for FakeStore {
         let poison = self.poison.lock();
         if self.down.load(Ordering::SeqCst) || events.iter().any(|e| poison.contains(&e.id)) {
             return Err(StoreError::Engine("told to fail".into()));
+        }
+        if self.flaps.load(Ordering::SeqCst) && !self.calls.load(Ordering::SeqCst).is_multiple_of(3) {
+            return Err(StoreError::Away("told to be away".into()));
         }
         let (mut rows, mut order) = (self.rows.lock(), self.order.lock());
         let before = rows.len();

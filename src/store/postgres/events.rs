@@ -65,7 +65,7 @@ impl PostgresStore {
 
 /// The same transaction may well succeed when it is tried again: it lost against another one.
 fn is_passing(error: &StoreError) -> bool {
-    let StoreError::Engine(source) = error else { return false };
+    let (StoreError::Engine(source) | StoreError::Away(source)) = error else { return false };
     let code = source.downcast_ref::<Failure>().and_then(|failure| failure.client_error().code());
     // The last: a key was deleted while its account was being made.
     [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE, SqlState::FOREIGN_KEY_VIOLATION]

@@ -1,13 +1,14 @@
 //! Connections by what they are for, so that no kind of work waits for another: point reads and the change feed, lists
 //! and reports, changes of configuration, the drain of the journal.
 
-use super::connect::{Connector, Purpose};
+use super::connect::{Connector, Purpose, is_broken};
 use super::lent::Lent;
 use super::refusal::told;
 use super::{Result, engine};
 use crate::store::StoreError;
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
 use deadpool_postgres::{QueueMode, Timeouts};
+use std::error::Error as _;
 use std::time::Duration;
 
 /// Waiting longer than this for a connection is an error: something holds them all.
@@ -82,7 +83,7 @@ fn lane(connector: &Connector, size: usize, statement_timeout: Duration, familia
 pub(super) async fn lend(lane: &Pool) -> Result<Object> {
     lane.get().await.map_err(|error| match error {
         PoolError::Backend(error) => StoreError::from(error),
-        other => engine(other),
+        other => StoreError::Away(Box::new(other)),
     })
 }
 
@@ -111,6 +112,16 @@ impl From<tokio_postgres::Error> for Failure {
 
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
-        engine(Failure(error))
+        if is_outage(&error) { StoreError::Away(Box::new(Failure(error))) } else { engine(Failure(error)) }
+    }
+}
+
+/// Whether it says nothing about what was asked. Classes of SQLSTATE: Postgres documentation, appendix A.
+fn is_outage(error: &tokio_postgres::Error) -> bool {
+    // Connection, transaction rollback (deadlock), insufficient resources, operator intervention, system error.
+    const CLASSES: [&str; 5] = ["08", "40", "53", "57", "58"];
+    match error.code() {
+        Some(code) => is_broken(error) || CLASSES.iter().any(|class| code.code().starts_with(class)),
+        None => error.is_closed() || error.source().is_some_and(|cause| cause.is::<std::io::Error>()),
     }
 }

@@ -148,7 +148,7 @@ const BETWEEN_READS: [Duration; 2] = [Duration::from_millis(20), Duration::from_
 async fn twice<T, F: Future<Output = Result<T>>>(attempt: impl Fn() -> F) -> Result<T> {
     for pause in BETWEEN_READS {
         match attempt().await {
-            Err(StoreError::Engine(error))
+            Err(StoreError::Away(error))
                 if error.downcast_ref::<Failure>().is_some_and(|failure| is_broken(failure.client_error())) =>
             {
                 tracing::debug!(%error, "a read is repeated");

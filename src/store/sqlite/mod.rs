@@ -119,6 +119,23 @@ impl Store for SqliteStore {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        engine(error)
+        // The file, the disk or somebody else's lock: nothing that was asked is at fault.
+        use rusqlite::ErrorCode as Code;
+        let away = matches!(
+            error.sqlite_error_code(),
+            Some(
+                Code::DatabaseBusy
+                    | Code::DatabaseLocked
+                    | Code::SystemIoFailure
+                    | Code::DiskFull
+                    | Code::OutOfMemory
+                    | Code::ReadOnly
+                    | Code::CannotOpen
+                    | Code::PermissionDenied
+                    | Code::FileLockingProtocolFailed
+                    | Code::OperationInterrupted
+            )
+        );
+        if away { StoreError::Away(Box::new(error)) } else { engine(error) }
     }
 }

@@ -134,7 +134,7 @@ async fn a_server_that_dies_has_all_of_a_batch_or_nothing() {
         let found = loop {
             match store.list_events(&EventFilter::default()).await {
                 Ok(page) => break page.rows.len(),
-                Err(StoreError::Engine(_)) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(StoreError::Engine(_) | StoreError::Away(_)) => tokio::time::sleep(Duration::from_millis(20)).await,
                 Err(error) => panic!("{error}"),
             }
         };
