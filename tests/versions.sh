@@ -23,4 +23,5 @@ for postgres in .tools/postgres-*; do
 done
 mkdir -p "$programs/redis-6/bin"
 cp .tools/redis-6/bin/redis-server "$programs/redis-6/bin/"
-with redis-6 counters::shared cache::redis
+# A cluster of this version is not made: the nodes of the tests' one are set up with words that came with 7.0.
+with redis-6 counters::shared cache::redis --skip a_cluster_spreads
