@@ -280,7 +280,9 @@ impl Worker {
 
     async fn without_the_bad(&mut self, events: &[Event], more_waits: bool) -> bool {
         let found = isolate(&self.outlet, events).await;
-        for event in found.condemned.iter().filter_map(|i| events.get(*i)) {
+        for (index, why) in &found.condemned {
+            let Some(event) = events.get(*index) else { continue };
+            tracing::error!(event.id = %event.id, error = %why, "the store refuses an event and takes others");
             if !self.rejected(&set_aside(&self.shared.settings.directory, event), Some(event.id)) {
                 return false;
             }

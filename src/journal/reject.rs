@@ -1,7 +1,7 @@
 //! The event that the store will not take although it takes others: found by halving, set aside in a file, so that
 //! the rest goes on. While the store takes nothing at all, nothing is set aside.
 
-use super::drain::Outlet;
+use super::drain::{InsertError, Outlet};
 use crate::domain::Event;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -38,7 +38,7 @@ fn append_line(directory: &Path, mut line: Vec<u8>) -> io::Result<()> {
 #[derive(Debug, Default)]
 pub(super) struct Isolated {
     /// Refused twice, with another event newly taken in between: it is the event's fault.
-    pub(super) condemned: Vec<usize>,
+    pub(super) condemned: Vec<(usize, InsertError)>,
     /// Refused, and nothing proves that the store was well.
     pub(super) undecided: Vec<usize>,
     /// Something was taken at all.
@@ -84,7 +84,7 @@ pub(super) async fn isolate(outlet: &Outlet, events: &[Event]) -> Isolated {
             if error.is_outage() {
                 return Isolated::default();
             }
-            result.condemned.push(index);
+            result.condemned.push((index, error));
         }
     }
     result
