@@ -146,6 +146,10 @@ async fn upgraded_twice_under_load_nobody_is_refused_and_every_answer_has_one_ev
         let before = tally.whole.lock().len();
         eventually("the next one serves", || async { tally.whole.lock().len() > before + 100 }).await;
     }
+    // However slow the machine: the limits are used up before the clients end.
+    let of = |key: &str| tally.whole.lock().iter().filter(|whole| whole.starts_with(key)).count();
+    eventually("the budget is spent", || async { of("strict-") as f64 * COST > 0.19 }).await;
+    eventually("the rate is used up", || async { of("rated-") >= 1500 }).await;
     tally.stop.store(true, Ordering::Release);
     for client in clients {
         client.await.unwrap();

@@ -11,7 +11,7 @@ pub use gateway::{Gateway, Setup};
 use std::time::Duration;
 
 /// How long a condition may take to come true before a test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for a condition; panics with `what` when it never comes true.
 pub async fn eventually<F, Fut>(what: &str, mut condition: F)
