@@ -54,7 +54,7 @@ use std::time::{Duration, Instant};
 use succession::{Before, Books, Last};
 use tokio::runtime::{Builder, Runtime};
 
-/// How long the leftovers of a former process may take to reach the store before serving begins.
+/// How long a start may get no further with what a former process left, while the store is there.
 const CATCH_UP: Duration = Duration::from_secs(600);
 /// How often counters forget what is over.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -83,7 +83,7 @@ pub fn serve(config: &Config, upgrade: bool) -> anyhow::Result<()> {
     if recovery.closed + recovery.aborted > 0 {
         tracing::info!(closed = recovery.closed, aborted = recovery.aborted, "booking what a former process left");
     }
-    let caught_up = patience.until_done(&*store, drainer.caught_up(Duration::MAX));
+    let caught_up = patience.until_done(&*store, || journal.stats().pending, drainer.caught_up(Duration::MAX));
     if runtime.block_on(caught_up).is_none() {
         return Err(anyhow!("ledger.journal_dir: the store does not take the events that a former process left"));
     }
@@ -326,7 +326,7 @@ async fn book_if_ended(
     let directory = former.directory().to_owned();
     let theirs = patience.until_answered(async || engine.events_of(&directory).await).await;
     let (events, instance) = theirs.context("the store: a former process is not known")?;
-    let booked = patience.until_done(&*engine.store, former.book(events, Duration::MAX)).await;
+    let booked = patience.until_done(&*engine.store, || 0, former.book(events, Duration::MAX)).await;
     match booked.transpose().context("ledger.journal_dir")?.flatten() {
         Some(recovery) => Ok((None, Some(Left { directory, instance, keys: recovery.keys }))),
         None => Err(anyhow!("ledger.journal_dir: the store does not take the events that a former process left")),
@@ -428,7 +428,8 @@ fn scrape(
 ) -> impl Fn() -> String + Send + Sync {
     move || {
         let stats = journal.stats();
-        metrics.observe_journal(stats.pending, stats.bytes, stats.dropped_notes);
+        metrics.observe_journal(stats.pending, stats.rejected, stats.bytes);
+        metrics.observe_dropped_notes(stats.dropped_notes);
         let (holds, held) = counting.memory.holds();
         metrics.observe_holds(holds, held);
         metrics.observe_snapshot(loader.current().keys() as u64, loader.age());

@@ -6,7 +6,8 @@ use super::waiting::WaitingRoom;
 use crate::config::Config;
 use crate::store::{Store, StoreError};
 use std::fmt::Display;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -53,13 +54,26 @@ impl<'a> Patience<'a> {
         }
     }
 
-    /// Something that goes on by itself whenever the store is there. `None`: it takes too long although the store is.
-    pub(super) async fn until_done<T>(&mut self, store: &dyn Store, work: impl Future<Output = T>) -> Option<T> {
+    /// Something that goes on by itself whenever the store is there. `left`: how much there is to do. `None`: for long
+    /// that has not become less, although the store is there.
+    pub(super) async fn until_done<T>(
+        &mut self,
+        store: &dyn Store,
+        left: impl Fn() -> u64,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
         let mut work = std::pin::pin!(work);
-        let mut since = Instant::now();
+        let (mut since, mut least) = (Instant::now(), u64::MAX);
         loop {
             if let Ok(done) = tokio::time::timeout(LOOK, &mut work).await {
                 return Some(done);
+            }
+            let now = left();
+            if now < least {
+                (since, least) = (Instant::now(), now);
+                if now > 0 {
+                    tracing::info!(events = now, "still booking");
+                }
             }
             if self.waits
                 && let Err(error) = store.ping().await
@@ -84,5 +98,30 @@ impl<'a> Patience<'a> {
         if let Some(room) = self.room {
             room.close().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Sources, load};
+    use crate::store::seal::{MasterKey, Sealer};
+    use crate::store::sqlite::SqliteStore;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    #[tokio::test(start_paused = true)]
+    async fn as_long_as_it_becomes_less() {
+        let directory = tempfile::tempdir().unwrap();
+        let none = Sources { file: None, directory: directory.path().into(), environment: Environment::default() };
+        let config = load(&none).unwrap().config;
+        let sealer = Sealer::new(vec![MasterKey::load_or_create(&directory.path().join("key")).unwrap()]).unwrap();
+        let store = SqliteStore::open(directory.path().join("db"), sealer).unwrap();
+        let begun = Instant::now();
+        let left = AtomicU64::new(300);
+        let less = || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| Some(n.max(101) - 1)).unwrap();
+        let done = Patience::new(&config, false).until_done(&store, less, std::future::pending::<()>()).await;
+        assert_eq!(done, None);
+        let (progress, stuck) = (200 * LOOK, CATCH_UP);
+        assert!(begun.elapsed() >= progress + stuck && begun.elapsed() <= progress + stuck + 3 * LOOK);
     }
 }

@@ -4,6 +4,7 @@
 //! A write that fails leaves the file as it was before, and the journal closed for new requests until `sync` finds that
 //! the disk takes data again. What running requests close meanwhile waits in memory, within a bound.
 
+use super::aside::{lines, take_back};
 use super::record::{HEADER_BYTES, Kind, encode};
 use super::recover::{self, Recovery};
 use super::segment::{FIRST, MAGIC, Tape, path_of, write_whole};
@@ -63,7 +64,7 @@ pub struct Stats {
     pub unbooked: u64,
     /// Refusal events that found the queue full or the store away.
     pub dropped_notes: u64,
-    /// Events that the store will not take, set aside in a file.
+    /// Events that the store will not take, set aside in a file: what is in there now.
     pub rejected: u64,
     pub writable: bool,
 }
@@ -123,6 +124,8 @@ impl FileJournal {
         slots::make(&directory).map_err(io("make its directory"))?;
         let lock = Sign::Owned.raise(&directory).map_err(io("make its lock"))?;
         let lock = lock.ok_or_else(|| OpenError::InUse(directory.clone()))?;
+        // Far below what the journal may take, so that it never is full of what nobody takes.
+        take_back(&directory, settings.max_bytes / 8).map_err(io("try again what was set aside"))?;
         let (state, leftovers) = recover::read(&directory).map_err(io("read what a former process left"))?;
         let (notes, noted) = mpsc::channel(settings.notes.max(1));
         let shared = Arc::new(Shared {
@@ -138,6 +141,8 @@ impl FileJournal {
             _lock: lock,
         });
         let recovery = recover::book(&shared, &leftovers).map_err(io("book what a former process left"))?;
+        let rejected = lines(&directory).map_err(io("count what is set aside"))?;
+        shared.rejected.store(rejected, Ordering::Relaxed);
         let thread = {
             let shared = shared.clone();
             std::thread::Builder::new().name("journal-sync".into()).spawn(move || sync::run(&shared))
@@ -370,16 +375,6 @@ impl Shared {
 fn create_file(path: &Path) -> io::Result<Arc<dyn Tape>> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     Ok(Arc::new(file))
-}
-
-/// A closed event that goes to the end again, because the store would not take it yet and others must not wait.
-pub(super) fn close_again(shared: &Shared, event: &Event) -> io::Result<()> {
-    let record = encode(Kind::Close, event)?;
-    let mut state = shared.state.lock();
-    shared.append(&mut state, &record)?;
-    state.pending += 1;
-    shared.wake_sync(&mut state);
-    Ok(())
 }
 
 const _: () = assert!(HEADER_BYTES as u64 + 512 < CLOSE_BYTES);

@@ -3,10 +3,11 @@
 //! The drainer reads the same files that recovery reads, so a store that was away for a day needs no more memory than
 //! one that answers. Refusals ([`crate::ledger::Journal::note`]) ride along and may be dropped.
 
-use super::append::{FileJournal, Shared, close_again};
+use super::append::{FileJournal, Shared};
+use super::aside::{set_aside, set_aside_unreadable};
 use super::payload;
 use super::record::Kind;
-use super::reject::{isolate, set_aside, set_aside_unreadable};
+use super::reject::isolate;
 use super::segment::{FIRST, Reader, path_of};
 use super::state::Cursor;
 use crate::domain::{Event, EventId};
@@ -57,6 +58,8 @@ const SUSPECT_AFTER: u32 = 3;
 /// Refusals handed over per round, and rounds that one lot of them may fail.
 const NOTES: usize = 200;
 const NOTE_TRIES: u32 = 5;
+/// Events that are remembered to be set aside. Beyond it one may be set aside twice.
+const MOST_KNOWN: usize = 100_000;
 /// Files are looked after this often even when nothing happens.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -156,11 +159,18 @@ impl InsertError {
 }
 
 impl Outlet {
-    /// How many were new.
-    pub(super) async fn insert(&self, events: &[Event]) -> Result<usize, InsertError> {
-        let insert = AssertUnwindSafe(self.store.insert_events(events)).catch_unwind();
-        match tokio::time::timeout(self.timeout, insert).await {
-            Ok(Ok(result)) => Ok(result?),
+    pub(super) async fn insert(&self, events: &[Event]) -> Result<(), InsertError> {
+        self.guard(self.store.insert_events(events)).await
+    }
+
+    /// Whether it would take this one.
+    pub(super) async fn rehearse(&self, event: &Event) -> Result<(), InsertError> {
+        self.guard(self.store.rehearse_events(std::slice::from_ref(event))).await
+    }
+
+    async fn guard(&self, answer: impl Future<Output = Result<usize, StoreError>>) -> Result<(), InsertError> {
+        match tokio::time::timeout(self.timeout, AssertUnwindSafe(answer).catch_unwind()).await {
+            Ok(Ok(result)) => Ok(result.map(drop)?),
             Ok(Err(_)) => Err(InsertError::Panic),
             Err(_) => Err(InsertError::Timeout),
         }
@@ -172,7 +182,7 @@ struct Worker {
     outlet: Outlet,
     settings: DrainSettings,
     tail: Tail,
-    /// Events of the current batch that are in the file of rejected ones already.
+    /// Events that are in the file of rejected ones already. After a kill the journal may have one of them twice.
     set_aside: HashSet<EventId>,
     failures: u32,
     notes: mpsc::Receiver<Event>,
@@ -234,12 +244,10 @@ impl Worker {
 
     /// Reading and deleting files may block, so it happens elsewhere.
     async fn read(&mut self) -> io::Result<Batch> {
-        // An event that fills a batch by itself needs company to be found guilty or not.
-        let least = if self.failures < SUSPECT_AFTER { 1 } else { 2 };
         let (shared, settings, mut tail) = (self.shared.clone(), self.settings, std::mem::take(&mut self.tail));
         let work = move || {
             shared.reclaim(false);
-            let batch = tail.read(&shared, &settings, least);
+            let batch = tail.read(&shared, &settings);
             (tail, batch)
         };
         let (tail, batch) = tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?;
@@ -247,7 +255,7 @@ impl Worker {
         batch
     }
 
-    /// Whether everything in the batch is in the store, set aside, or back at the end of the journal.
+    /// Whether everything in the batch is in the store, or set aside.
     async fn hand_over(&mut self, batch: &Batch) -> bool {
         let known = &self.set_aside;
         let rest: Vec<Event>;
@@ -263,42 +271,29 @@ impl Worker {
             if self.failures == 0 {
                 tracing::error!(%error, events = events.len(), "the store does not take events; they wait in the journal");
             }
-            if self.failures < SUSPECT_AFTER || events.len() == 1 {
-                return false;
-            }
-            if !self.without_the_bad(&events.clone(), batch.full).await {
+            if self.failures < SUSPECT_AFTER || !self.without_the_bad(&events.clone()).await {
                 return false;
             }
         }
         for payload in &batch.unreadable {
-            if !self.rejected(&set_aside_unreadable(&self.shared.settings.directory, payload), None) {
+            if !self.rejected(&set_aside_unreadable(&self.shared.settings.directory, Kind::Close, payload), None) {
                 return false;
             }
         }
         true
     }
 
-    async fn without_the_bad(&mut self, events: &[Event], more_waits: bool) -> bool {
-        let found = isolate(&self.outlet, events).await;
-        for (index, why) in &found.condemned {
-            let Some(event) = events.get(*index) else { continue };
-            tracing::error!(event.id = %event.id, error = %why, "the store refuses an event and takes others");
+    async fn without_the_bad(&mut self, events: &[Event]) -> bool {
+        let Some(condemned) = isolate(&self.outlet, events).await else { return false };
+        for (index, why) in &condemned {
+            let Some(event) = events.get(*index).filter(|event| !self.set_aside.contains(&event.id)) else { continue };
+            tracing::error!(event.id = %event.id, error = %why, "the store refuses an event and is well otherwise");
             if !self.rejected(&set_aside(&self.shared.settings.directory, event), Some(event.id)) {
                 return false;
             }
             self.set_aside.insert(event.id);
         }
-        if found.undecided.is_empty() {
-            return found.any_taken;
-        }
-        // What follows must not wait for these, and may prove whose fault it is: they queue up again.
-        let stuck = found.any_taken && more_waits;
-        stuck
-            && found
-                .undecided
-                .iter()
-                .filter_map(|i| events.get(*i))
-                .all(|event| close_again(&self.shared, event).is_ok())
+        true
     }
 
     /// Counts and tells what became of an event that the store will not take; whether it is safe in the file.
@@ -318,7 +313,9 @@ impl Worker {
             tracing::info!("the store takes events again");
         }
         self.failures = 0;
-        self.set_aside.clear();
+        if self.set_aside.len() > MOST_KNOWN {
+            self.set_aside.clear();
+        }
         {
             let mut state = self.shared.state.lock();
             state.drained = batch.end;
@@ -390,8 +387,8 @@ struct Tail {
 }
 
 impl Tail {
-    /// The closed events that follow what is drained, at least `least` of them if there are so many.
-    fn read(&mut self, shared: &Shared, settings: &DrainSettings, least: u64) -> io::Result<Batch> {
+    /// The closed events that follow what is drained.
+    fn read(&mut self, shared: &Shared, settings: &DrainSettings) -> io::Result<Batch> {
         let end = shared.state.lock().drained;
         let mut batch = Batch { events: Vec::new(), unreadable: Vec::new(), closes: 0, end, full: false };
         let mut bytes = 0;
@@ -411,8 +408,7 @@ impl Tail {
                     Ok(event) => batch.events.push(event),
                     Err(_) => batch.unreadable.push(reader.payload(&found).to_vec()),
                 }
-                let enough = batch.closes >= settings.batch as u64 || bytes >= settings.batch_bytes;
-                if enough && batch.closes >= least {
+                if batch.closes >= settings.batch as u64 || bytes >= settings.batch_bytes {
                     batch.full = true;
                     return Ok(batch);
                 }

@@ -6,7 +6,7 @@
 //! - `state`: what is known of files and running requests. `append`: the port and its one write path. `sync`: the thread that makes it durable.
 //! - `recover`: what a former process left, at start. `reclaim`: which files may go.
 //! - `slots`: two directories for two processes while one hands over. `leave`: the one that goes. `follow`: the one that comes.
-//! - `drain`: closed events to the store. `reject`: the event that the store will not take.
+//! - `drain`: closed events to the store. `reject`: which event the store will not take. `aside`: where that one goes.
 //!
 //! # Invariants
 //! - Every event reaches the store by being read back from the files, the same way on a good day and after an outage
@@ -17,6 +17,7 @@
 //! - The store takes an event once, by its id. That makes every repetition here harmless.
 
 mod append;
+mod aside;
 mod drain;
 mod follow;
 mod leave;

@@ -44,6 +44,16 @@ pub(super) fn encode(kind: Kind, event: &Event) -> io::Result<Vec<u8>> {
     let mut record = Vec::with_capacity(512);
     record.resize(HEADER_BYTES, 0);
     payload::write(event, &mut record);
+    begun(kind, record)
+}
+
+/// The same of a payload as it is.
+pub(super) fn encode_payload(kind: Kind, payload: &[u8]) -> io::Result<Vec<u8>> {
+    begun(kind, [&[0; HEADER_BYTES], payload].concat())
+}
+
+/// Writes the header into the room that was left for it.
+fn begun(kind: Kind, mut record: Vec<u8>) -> io::Result<Vec<u8>> {
     let length = record.len() - HEADER_BYTES;
     let length = u32::try_from(length).map_err(|_| io::Error::other("an event of more than 4 GiB"))?;
     if let Some((header, payload)) = record.split_first_chunk_mut::<HEADER_BYTES>() {

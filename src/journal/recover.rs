@@ -5,9 +5,9 @@
 //! the middle of recovery changes nothing.
 
 use super::append::Shared;
+use super::aside::set_aside_unreadable;
 use super::payload;
 use super::record::{Kind, encode};
-use super::reject::set_aside_unreadable;
 use super::segment::{FIRST, MAGIC, Reader, list, path_of};
 use super::state::{Cursor, Place, Segment, State};
 use crate::domain::{Event, EventId, KeyId, UnixMillis};
@@ -81,7 +81,7 @@ fn read_segment(directory: &Path, segment: u64, state: &mut State, left: &mut Le
             (Kind::Close, Err(_)) => state.pending += 1,
             (Kind::Open, Err(error)) => {
                 tracing::error!(segment, offset = found.offset, %error, "an opened event cannot be read");
-                set_aside_unreadable(directory, reader.payload(&found))?;
+                set_aside_unreadable(directory, Kind::Open, reader.payload(&found))?;
             }
         }
     }
@@ -157,7 +157,7 @@ fn read_open(shared: &Shared, place: Place) -> io::Result<Option<Event>> {
         Ok(event) => Ok(Some(event)),
         Err(error) => {
             tracing::error!(segment = place.at.segment, offset = begin, %error, "an opened event cannot be read");
-            set_aside_unreadable(directory, payload)?;
+            set_aside_unreadable(directory, Kind::Open, payload)?;
             Ok(None)
         }
     }

@@ -1,71 +1,27 @@
-//! The event that the store will not take although it takes others: found by halving, set aside in a file, so that
-//! the rest goes on. While the store takes nothing at all, nothing is set aside.
+//! The event that the store will not take although it takes others: found by halving, and by a trial of whether the
+//! store is well. While that takes nothing at all, nobody is to blame.
 
 use super::drain::{InsertError, Outlet};
-use crate::domain::Event;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use std::fs::OpenOptions;
-use std::io::{self, Write};
+use crate::domain::{Event, KeyId, Money, Usage, UsageSource};
 use std::ops::Range;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use uuid::Uuid;
 
-/// Attempts without a single success before it counts as an outage.
+/// Attempts without a single success before it counts as the store's fault.
 const HOPELESS: u32 = 64;
 
-/// One JSON line per event, for the operator.
-const FILE: &str = "events.rejected";
-
-/// Appends to the file of events that were set aside; on disk when it returns.
-pub(super) fn set_aside(directory: &Path, event: &Event) -> io::Result<()> {
-    append_line(directory, serde_json::to_vec(event)?)
-}
-
-/// The same for a payload that is no event of this version: its bytes, in base64.
-pub(super) fn set_aside_unreadable(directory: &Path, payload: &[u8]) -> io::Result<()> {
-    append_line(directory, serde_json::to_vec(&serde_json::json!({ "unreadable": STANDARD.encode(payload) }))?)
-}
-
-fn append_line(directory: &Path, mut line: Vec<u8>) -> io::Result<()> {
-    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(directory.join(FILE))?;
-    line.push(b'\n');
-    file.write_all(&line)?;
-    file.sync_data()
-}
-
-/// What became of a batch that was refused as a whole. Indices into it.
-#[derive(Debug, Default)]
-pub(super) struct Isolated {
-    /// Refused twice, with another event newly taken in between: it is the event's fault.
-    pub(super) condemned: Vec<(usize, InsertError)>,
-    /// Refused, and nothing proves that the store was well.
-    pub(super) undecided: Vec<usize>,
-    /// Something was taken at all.
-    pub(super) any_taken: bool,
-}
-
-/// Hands the batch over in ever smaller parts, in order. Should an outage end in the middle of this, events that it
-/// refused come in after their followers; nothing depends on the order of rows.
-pub(super) async fn isolate(outlet: &Outlet, events: &[Event]) -> Isolated {
+/// Hands a batch that was refused as a whole over in ever smaller parts, in order. Indices of the events whose own fault
+/// it is: refused twice, between which the store was well. `None`: it is the store's fault, and nothing is decided.
+pub(super) async fn isolate(outlet: &Outlet, events: &[Event]) -> Option<Vec<(usize, InsertError)>> {
+    let mut any_taken = false;
+    let mut refused = Vec::new();
     let whole: Range<usize> = 0..events.len();
     let mut parts = Vec::from([whole]);
-    let mut refused = Vec::new();
-    // How many of `refused` came before the last proof that the store was well.
-    let mut proven = 0;
-    let mut result = Isolated::default();
     let mut attempts = 0;
     while let Some(part) = parts.pop() {
         attempts += 1;
         match outlet.insert(events.get(part.clone()).unwrap_or_default()).await {
-            Ok(new) => {
-                result.any_taken = true;
-                // Events that it had already prove nothing: no write was needed.
-                if new > 0 {
-                    proven = refused.len();
-                }
-            }
-            Err(e) if e.is_outage() => return Isolated::default(),
+            Ok(_) => any_taken = true,
+            Err(error) if error.is_outage() => return None,
             Err(_) if part.len() == 1 => refused.push(part.start),
             Err(_) => {
                 let middle = part.start + part.len() / 2;
@@ -73,19 +29,49 @@ pub(super) async fn isolate(outlet: &Outlet, events: &[Event]) -> Isolated {
                 parts.push(part.start..middle);
             }
         }
-        if !result.any_taken && attempts >= HOPELESS {
-            return Isolated::default();
+        if !any_taken && attempts >= HOPELESS {
+            return None;
         }
     }
-    for (n, index) in refused.into_iter().enumerate() {
-        if n >= proven {
-            result.undecided.push(index);
-        } else if let Err(error) = outlet.insert(events.get(index..=index).unwrap_or_default()).await {
-            if error.is_outage() {
-                return Isolated::default();
-            }
-            result.condemned.push((index, error));
+    let mut condemned = Vec::new();
+    for index in refused {
+        let event = events.get(index)?;
+        outlet.rehearse(&trial(event)).await.ok()?;
+        match outlet.insert(std::slice::from_ref(event)).await {
+            Ok(_) => {}
+            Err(error) if error.is_outage() => return None,
+            Err(error) => condemned.push((index, error)),
         }
     }
-    result
+    Some(condemned)
+}
+
+/// An event at the place of this one in which nothing can be wrong. It costs nobody anything: it is never kept.
+fn trial(event: &Event) -> Event {
+    Event {
+        id: event.id,
+        created_at: event.created_at,
+        key_id: Some(KeyId::from_uuid(Uuid::nil())),
+        setting_id: None,
+        tags: vec!["trial".into()],
+        provider: "trial".into(),
+        model: "trial".into(),
+        status: 200,
+        method: "POST".into(),
+        path: "/".into(),
+        latency_ms: 1,
+        cost: Money::from_units(1),
+        usage: Usage { in_text: 1, out_text: 1, source: UsageSource::Upstream, ..Usage::default() },
+        flags: Vec::new(),
+        custom_id: "trial".into(),
+        user_id: "trial".into(),
+        request_id: "trial".into(),
+        upstream_request_id: "trial".into(),
+        metadata: None,
+        request: None,
+        response: None,
+        objects: None,
+        quota: None,
+        route: None,
+    }
 }

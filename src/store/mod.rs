@@ -429,6 +429,8 @@ pub trait EventStore: Send + Sync {
     /// Objects that an event made or was charged for are written with it; an event that is charged for what another
     /// one bears already is stored at cost 0. Returns how many were new.
     async fn insert_events(&self, events: &[Event]) -> Result<usize>;
+    /// [`EventStore::insert_events`] up to its end, and takes all of it back: whether these would be taken.
+    async fn rehearse_events(&self, events: &[Event]) -> Result<usize>;
     async fn list_events(&self, filter: &EventFilter) -> Result<Page<Event>>;
     async fn report(&self, filter: &ReportFilter) -> Result<Report>;
     async fn top_keys(&self, filter: &TopKeysFilter) -> Result<Vec<KeySpend>>;

@@ -96,6 +96,7 @@ macro_rules! conformance {
         crate::store::suite::conformance!(@each ($open $($await)?) ledger,
             an_event_comes_back_as_it_was_stored,
             an_event_counts_once_however_often_it_is_written,
+            a_rehearsal_says_how_many_and_leaves_nothing,
             a_batch_that_names_an_event_twice_counts_it_once,
             the_rollup_equals_the_events,
             racing_writers_count_every_event_once,

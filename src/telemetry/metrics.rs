@@ -53,6 +53,7 @@ pub struct Metrics {
     in_flight: IntGauge,
     journal_pending: IntGauge,
     journal_bytes: IntGauge,
+    journal_rejected: IntGauge,
     journal_dropped: PulledCounter,
     holds: IntGauge,
     held_usd: Gauge,
@@ -132,6 +133,11 @@ impl Metrics {
             in_flight: gauge(r, "in_flight_requests", "Requests being served now.")?,
             journal_pending: gauge(r, "journal_pending_events", "Closed events that the store does not have yet.")?,
             journal_bytes: gauge(r, "journal_bytes", "Bytes the journal takes on disk.")?,
+            journal_rejected: gauge(
+                r,
+                "journal_rejected_events",
+                "Closed events that the store refuses, set aside in the file events.rejected.",
+            )?,
             journal_dropped: PulledCounter::new(
                 r,
                 "journal_notes_dropped_total",
@@ -231,11 +237,14 @@ impl Metrics {
         self.store_errors.inc();
     }
 
-    /// `notes_dropped` is the journal's total since it was opened.
-    pub fn observe_journal(&self, pending_events: u64, bytes: u64, notes_dropped: u64) {
+    pub fn observe_journal(&self, pending_events: u64, rejected_events: u64, bytes: u64) {
         self.journal_pending.set(signed(pending_events));
+        self.journal_rejected.set(signed(rejected_events));
         self.journal_bytes.set(signed(bytes));
-        self.journal_dropped.observe(notes_dropped);
+    }
+    /// `total` since the journal was opened.
+    pub fn observe_dropped_notes(&self, total: u64) {
+        self.journal_dropped.observe(total);
     }
     pub fn observe_holds(&self, count: u64, sum: Money) {
         self.holds.set(signed(count));

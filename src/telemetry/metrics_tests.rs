@@ -68,6 +68,7 @@ fn every_metric_is_rendered_under_its_name() {
         "unpriced_requests_total counter",
         "aborted_total counter",
         "journal_pending_events gauge",
+        "journal_rejected_events gauge",
         "journal_bytes gauge",
         "journal_notes_dropped_total counter",
         "holds gauge",
@@ -152,12 +153,14 @@ fn totals_from_elsewhere_count_once_and_never_fall() {
     for total in [5, 5, 3, 9] {
         metrics.observe_dropped_log_lines(total);
     }
-    metrics.observe_journal(4, 4096, 2);
+    metrics.observe_journal(4, 1, 4096);
+    metrics.observe_dropped_notes(2);
     metrics.observe_holds(1, Money::from_units(5_000_000_000));
     metrics.observe_snapshot(u64::MAX, Duration::from_millis(1500));
     let text = metrics.render();
     assert_eq!(sample(&text, "tollgate_log_lines_dropped_total"), Some(9.0));
     assert_eq!(sample(&text, "tollgate_journal_pending_events"), Some(4.0));
+    assert_eq!(sample(&text, "tollgate_journal_rejected_events"), Some(1.0));
     assert_eq!(sample(&text, "tollgate_journal_bytes"), Some(4096.0));
     assert_eq!(sample(&text, "tollgate_journal_notes_dropped_total"), Some(2.0));
     assert_eq!(sample(&text, "tollgate_held_usd"), Some(0.5));

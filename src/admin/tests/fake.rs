@@ -329,6 +329,9 @@ impl EventStore for FakeStore {
         }
         Ok(stored.len() - before)
     }
+    async fn rehearse_events(&self, events: &[Event]) -> Result<usize> {
+        self.up().map(|()| events.len())
+    }
     async fn list_events(&self, filter: &EventFilter) -> Result<Page<Event>> {
         self.up()?;
         let mut rows: Vec<Event> = self

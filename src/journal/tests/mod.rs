@@ -1,5 +1,6 @@
-//! The journal's promises, by theme: format, crash, disk, drain, bounds, handover. The store is a fake that can fail.
+//! The journal's promises, by theme: format, crash, disk, drain, aside, bounds, handover. The store is a fake that can fail.
 
+mod aside;
 mod bounds;
 mod crash;
 mod disk;
@@ -67,6 +68,12 @@ fn closed(n: u64) -> Event {
 
 fn is_recovered(event: &Event) -> bool {
     event.has(EventFlag::Aborted) && event.has(EventFlag::Recovered)
+}
+
+/// What is set aside.
+fn rejected(directory: &Path) -> Vec<Event> {
+    let text = std::fs::read_to_string(directory.join("events.rejected")).unwrap_or_default();
+    text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
 }
 
 /// Small limits, so that every file rotates within a test.
@@ -139,22 +146,28 @@ impl FakeStore {
     fn set_down(&self, down: bool) {
         self.down.store(down, Ordering::SeqCst);
     }
-}
-
-#[async_trait]
-impl EventStore for FakeStore {
-    async fn insert_events(&self, events: &[Event]) -> Result<usize> {
+    /// Whether it would take these. An event is poison by what is in it, so one of the same id and without that is not.
+    async fn answer(&self, events: &[Event]) -> Result<()> {
         tokio::task::yield_now().await;
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.largest.fetch_max(events.len() as u64, Ordering::SeqCst);
         assert!(!self.panics.load(Ordering::SeqCst), "told to panic");
         let poison = self.poison.lock();
-        if self.down.load(Ordering::SeqCst) || events.iter().any(|e| poison.contains(&e.id)) {
+        let is_bad = |event: &Event| poison.contains(&event.id) && event.path == opened(0).path;
+        if self.down.load(Ordering::SeqCst) || events.iter().any(is_bad) {
             return Err(StoreError::Engine("told to fail".into()));
         }
         if self.flaps.load(Ordering::SeqCst) && !self.calls.load(Ordering::SeqCst).is_multiple_of(3) {
             return Err(StoreError::Away("told to be away".into()));
         }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl EventStore for FakeStore {
+    async fn insert_events(&self, events: &[Event]) -> Result<usize> {
+        self.answer(events).await?;
         let (mut rows, mut order) = (self.rows.lock(), self.order.lock());
         let before = rows.len();
         for event in events {
@@ -163,6 +176,9 @@ impl EventStore for FakeStore {
             }
         }
         Ok(rows.len() - before)
+    }
+    async fn rehearse_events(&self, events: &[Event]) -> Result<usize> {
+        self.answer(events).await.map(|()| events.len())
     }
     async fn list_events(&self, _: &EventFilter) -> Result<Page<Event>> {
         Err(StoreError::NotFound)

@@ -31,11 +31,18 @@ const FEW: u64 = if cfg!(test) { 3 } else { 1_000 };
 /// How often a transaction is begun again that was in the way of another one.
 const TRIES: u32 = 20;
 
+/// Of a transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Ending {
+    Kept,
+    TakenBack,
+}
+
 impl PostgresStore {
-    pub(super) async fn book(&self, events: &[Event]) -> Result<usize> {
+    pub(super) async fn book(&self, events: &[Event], ending: Ending) -> Result<usize> {
         let mut tries = 1;
         loop {
-            match self.try_to_book(events).await {
+            match self.try_to_book(events, ending).await {
                 Err(error) if tries < TRIES && is_passing(&error) => {
                     tokio::time::sleep(Duration::from_millis(u64::from(5 * tries))).await;
                     tries += 1;
@@ -45,11 +52,14 @@ impl PostgresStore {
         }
     }
 
-    async fn try_to_book(&self, events: &[Event]) -> Result<usize> {
+    async fn try_to_book(&self, events: &[Event], ending: Ending) -> Result<usize> {
         let mut connection = self.drain_connection().await?;
         let tx = connection.transaction().await?;
         let new = insert(&tx, events, self.instance.0).await?;
-        tx.commit().await?;
+        match ending {
+            Ending::Kept => tx.commit().await?,
+            Ending::TakenBack => tx.rollback().await?,
+        }
         Ok(new)
     }
 

@@ -2,6 +2,7 @@
 
 use super::brief::whole_texts;
 use super::cover::{Cover, Finest, HOUR};
+use super::events::Ending;
 use super::row::one;
 use super::sums::{Asked, cost_by_key, saturated, since};
 use super::{PostgresStore, Result, twice};
@@ -17,7 +18,11 @@ use uuid::Uuid;
 #[async_trait]
 impl EventStore for PostgresStore {
     async fn insert_events(&self, events: &[Event]) -> Result<usize> {
-        if events.is_empty() { Ok(0) } else { self.book(events).await }
+        if events.is_empty() { Ok(0) } else { self.book(events, Ending::Kept).await }
+    }
+
+    async fn rehearse_events(&self, events: &[Event]) -> Result<usize> {
+        self.book(events, Ending::TakenBack).await
     }
 
     async fn list_events(&self, filter: &EventFilter) -> Result<Page<Event>> {

@@ -76,6 +76,17 @@ impl SqliteStore {
         self.writer.run(move |connection| in_transaction(connection, TransactionBehavior::Immediate, work)).await
     }
 
+    /// As [`Self::write`], and takes it back.
+    async fn rehearse<T, F>(&self, work: F) -> Result<T>
+    where
+        F: FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let behavior = TransactionBehavior::Immediate;
+        // A transaction that is let go of is rolled back.
+        self.writer.run(move |connection| work(&connection.transaction_with_behavior(behavior)?)).await
+    }
+
     /// Runs `work` on one consistent view, for single rows and the change feed.
     async fn lookup<T, F>(&self, work: F) -> Result<T>
     where

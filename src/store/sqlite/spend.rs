@@ -24,6 +24,11 @@ impl EventStore for SqliteStore {
         self.write(move |tx| events::insert(tx, &events, events::Charged::Here)).await
     }
 
+    async fn rehearse_events(&self, events: &[Event]) -> Result<usize> {
+        let events = events.to_vec();
+        self.rehearse(move |tx| events::insert(tx, &events, events::Charged::Here)).await
+    }
+
     async fn list_events(&self, filter: &EventFilter) -> Result<Page<Event>> {
         self.find_events(filter).await
     }

@@ -109,6 +109,22 @@ pub(crate) async fn an_event_counts_once_however_often_it_is_written(store: Shar
     assert_eq!(ids(&store, EventFilter::default()).await.len(), 2);
 }
 
+pub(crate) async fn a_rehearsal_says_how_many_and_leaves_nothing(store: SharedStore) {
+    let one = event(1, seconds(T), |e| {
+        e.request = json("{}");
+        e.model = "m".repeat(2_000).into();
+    });
+    let two = event(2, seconds(T), |_| {});
+    assert_eq!(store.insert_events(std::slice::from_ref(&two)).await.unwrap(), 1);
+    for _ in 0..2 {
+        assert_eq!(store.rehearse_events(&[one.clone(), two.clone()]).await.unwrap(), 1);
+    }
+    assert_eq!(ids(&store, EventFilter::default()).await.len(), 1);
+    assert_eq!(store.spend_of(key_id(1)).await.unwrap(), Some(Money::from_units(9_300_000)));
+    assert_eq!(store.insert_events(&[one, two]).await.unwrap(), 1, "and is in nobody's way");
+    assert_eq!(store.spend_of(key_id(1)).await.unwrap(), Some(Money::from_units(18_600_000)));
+}
+
 pub(crate) async fn a_batch_that_names_an_event_twice_counts_it_once(store: SharedStore) {
     let one = event(1, seconds(T), |_| {});
     assert_eq!(store.insert_events(&[one.clone(), one]).await.unwrap(), 1);

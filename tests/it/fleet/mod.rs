@@ -17,6 +17,7 @@ mod postgres_down;
 mod rates;
 mod ready;
 mod redis_down;
+mod rejected;
 mod slow;
 mod start;
 mod topology;
