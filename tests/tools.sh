@@ -32,12 +32,13 @@ debian() {
     fi
 }
 
-# Postgres (15 on Debian 12, 17 on Debian 13) and Redis, their programs only: tests start servers of their own, in
+# Postgres (15 on Debian 12, 17 on Debian 13), a pooler for it, and Redis, their programs only: tests start servers of their own, in
 # directories of their own. No service of the system is started for it.
 servers() {
     local missing=()
     command -v redis-server >/dev/null || missing+=(redis-server)
     compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v postgres >/dev/null || missing+=(postgresql)
+    command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
     command -v openssl >/dev/null || missing+=(openssl)
     [ ${#missing[@]} = 0 ] && return
     local policy=/usr/sbin/policy-rc.d

@@ -1,4 +1,4 @@
-//! Real Postgres and Redis servers for tests: each in a directory of its own, both gone with the process that started
+//! Real Postgres, PgBouncer and Redis servers for tests: each in a directory of its own, both gone with the process that started
 //! them, however that ends. A server that is missing or does not start fails the test; nothing is ever skipped.
 //!
 //! [`Proxy`] stands between a server and who uses it: it delays, stalls, cuts, counts, and tells what was asked.
@@ -18,6 +18,7 @@
 )]
 
 mod directory;
+mod pgbouncer;
 mod port;
 mod postgres;
 mod process;
@@ -27,6 +28,7 @@ mod resp;
 #[cfg(test)]
 mod tests;
 
+pub use pgbouncer::PgBouncer;
 pub use port::free_port;
 pub use postgres::{Database, Postgres, database};
 pub use proxy::Proxy;

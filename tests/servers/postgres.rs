@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-const PASSWORD: &str = "test-password";
+pub(super) const PASSWORD: &str = "test-password";
 
 /// A server, running until it is dropped.
 pub struct Postgres {
@@ -214,22 +214,22 @@ impl Postgres {
         let log = self.directory.path().join("log");
         let process = Process::start_ending("QUIT", &command, self.directory.path(), &log);
         // It accepts connections before it serves them.
-        process.await_answer("Postgres", &log, || self.own().as_deref() == Some(text(&data)));
+        process.await_answer("Postgres", &log, || self.answers_at(self.port));
         self.process = Some(process);
     }
 
-    /// Where the server behind the port has its data; `None` when nobody answers.
-    fn own(&self) -> Option<String> {
+    /// Whether it is this server that answers behind a port.
+    pub(super) fn answers_at(&self, port: u16) -> bool {
         let mut psql = Command::new(tool("psql"));
-        psql.args(["-X", "-q", "-At", "-c", "SHOW data_directory", &self.url("postgres")]);
-        let output = psql.output().ok().filter(|output| output.status.success())?;
-        Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+        psql.args(["-X", "-q", "-At", "-c", "SHOW data_directory", &self.url_at(port, "postgres")]);
+        let output = psql.output().ok().filter(|output| output.status.success());
+        output.is_some_and(|output| output.stdout.trim_ascii() == text(&self.data()).as_bytes())
     }
 }
 
 impl Directory {
     /// The server refuses to run as root, so that it is given to the user that runs it then.
-    fn give_to_server(&self) {
+    pub(super) fn give_to_server(&self) {
         if is_root() {
             run("chown", &["-R", "postgres", self.text()]);
         }
@@ -281,13 +281,13 @@ fn is_root() -> bool {
 }
 
 /// The command line that runs it as a user that Postgres accepts.
-fn unprivileged<'a>(program: String, arguments: impl Iterator<Item = &'a str>) -> Vec<String> {
+pub(super) fn unprivileged<'a>(program: String, arguments: impl Iterator<Item = &'a str>) -> Vec<String> {
     let prefix: &[&str] =
         if is_root() { &["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] } else { &[] };
     let arguments = arguments.map(str::to_owned);
     prefix.iter().map(|part| (*part).to_owned()).chain([program]).chain(arguments).collect()
 }
 
-fn text(path: &Path) -> &str {
+pub(super) fn text(path: &Path) -> &str {
     path.to_str().expect("a path in UTF-8")
 }

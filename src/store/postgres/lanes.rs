@@ -10,6 +10,7 @@ use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, P
 use deadpool_postgres::{QueueMode, Timeouts};
 use std::error::Error as _;
 use std::time::Duration;
+use tokio_postgres::error::SqlState;
 
 /// Waiting longer than this for a connection is an error: something holds them all.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -118,9 +119,11 @@ impl From<tokio_postgres::Error> for StoreError {
 
 /// Whether it says nothing about what was asked. Classes of SQLSTATE: Postgres documentation, appendix A.
 fn is_outage(error: &tokio_postgres::Error) -> bool {
-    // Connection, transaction rollback (deadlock), insufficient resources, operator intervention, system error.
-    const CLASSES: [&str; 5] = ["08", "40", "53", "57", "58"];
+    // Connection, unknown prepared statement (a session that is not ours, behind a pooler), transaction rollback
+    // (deadlock), insufficient resources, operator intervention, system error.
+    const CLASSES: [&str; 6] = ["08", "26", "40", "53", "57", "58"];
     match error.code() {
+        Some(code) if *code == SqlState::DUPLICATE_PSTATEMENT => true,
         Some(code) => is_broken(error) || CLASSES.iter().any(|class| code.code().starts_with(class)),
         None => error.is_closed() || error.source().is_some_and(|cause| cause.is::<std::io::Error>()),
     }

@@ -41,6 +41,7 @@ mod rights;
 mod routes;
 mod row;
 mod schema;
+mod sessions;
 mod settings;
 mod spend;
 mod standing;
@@ -97,6 +98,7 @@ impl PostgresStore {
     pub async fn open(settings: PostgresSettings, sealer: impl Into<Arc<Sealer>>) -> Result<Self> {
         let connector = Connector::new(settings).map_err(engine)?;
         let (mut client, _driver, reached) = connector.open(&Purpose::statements(MIGRATION)).await.map_err(engine)?;
+        sessions::are_own(&connector, &client).await?;
         schema::migrate(&mut client).await?;
         tracing::info!(server = reached.place, tls = reached.tls, "connected to Postgres");
         let (lanes, heard) = (Lanes::new(&connector)?, notify::start(&connector));

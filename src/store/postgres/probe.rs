@@ -1,7 +1,7 @@
 //! Looks at the database without using it: for operators who ask whether it is all right, or migrate it by hand.
 
 use super::connect::{Connector, Purpose};
-use super::{MIGRATION, PostgresSettings, Result, engine, rights, schema};
+use super::{MIGRATION, PostgresSettings, Result, engine, rights, schema, sessions};
 use std::time::{Duration, Instant};
 use tokio_postgres::SimpleQueryMessage;
 
@@ -31,6 +31,7 @@ pub async fn probe(settings: PostgresSettings) -> Result<Probe> {
     let timeout = settings.read_timeout;
     let connector = Connector::new(settings).map_err(engine)?;
     let (client, _driver, reached) = connector.open(&Purpose::statements(timeout)).await.map_err(engine)?;
+    sessions::are_own(&connector, &client).await?;
     let begun = Instant::now();
     let answers = client.simple_query("SELECT current_setting('server_version'), pg_is_in_recovery()").await?;
     let latency = begun.elapsed();
@@ -55,6 +56,7 @@ pub async fn probe(settings: PostgresSettings) -> Result<Probe> {
 pub async fn migrate(settings: PostgresSettings) -> Result<i64> {
     let connector = Connector::new(settings).map_err(engine)?;
     let (mut client, _driver, _) = connector.open(&Purpose::statements(MIGRATION)).await.map_err(engine)?;
+    sessions::are_own(&connector, &client).await?;
     schema::migrate(&mut client).await?;
     schema::version(&client).await
 }

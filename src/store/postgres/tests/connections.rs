@@ -1,8 +1,8 @@
 //! Which server is used, with how much TLS, and what happens when it goes away.
 
 use super::super::*;
-use super::{opened, sealer};
-use crate::servers::{self, Postgres};
+use super::{opened, opened_at, sealer};
+use crate::servers::{self, PgBouncer, Postgres};
 use crate::store::suite::samples::{key, key_id};
 use crate::store::{KeyStore, Store};
 use std::time::Instant;
@@ -207,4 +207,29 @@ async fn racing_migrations_are_made_once() {
 
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap().port()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pooler_has_to_give_out_whole_sessions() {
+    let server = Postgres::start();
+    for mode in ["transaction", "statement"] {
+        let pooler = PgBouncer::start(&server, mode);
+        let url = server.url_at(pooler.port, "postgres");
+        let refused = [
+            reached(settings(&url)).await.unwrap_err(),
+            migrate(settings(&url)).await.unwrap_err().to_string(),
+            PostgresStore::open(settings(&url), sealer()).await.unwrap_err().to_string(),
+        ];
+        for why in refused {
+            assert!(why.contains("pool_mode = session"), "{mode}: {why}");
+        }
+    }
+    let pooler = PgBouncer::start(&server, "session");
+    let url = server.url_at(pooler.port, "postgres");
+    let (one, other) = (opened_at(&url).await, opened_at(&url).await);
+    // The first wake is the listener's own, once it hears.
+    tokio::time::timeout(Duration::from_secs(20), other.heard.changed.notified()).await.unwrap();
+    one.insert_key(&key(1, |_| {})).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), other.heard.changed.notified()).await.unwrap();
+    assert!(other.key(key_id(1)).await.unwrap().is_some());
 }
