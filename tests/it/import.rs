@@ -1,7 +1,7 @@
 //! `tollgate import` and the gateway afterwards: what the originals would answer, old keys, balances.
 
 use crate::servers::{self, Database};
-use crate::support::{Gateway, Setup, chat, eventually};
+use crate::support::{Gateway, MASTER_KEY, Setup, chat, eventually, servers as servers_of_a_fleet};
 use crate::upstream::{Options, Upstream};
 use serde_json::{Value, json};
 use std::process::{Command, Output};
@@ -37,6 +37,8 @@ async fn house() -> (Upstream, Gateway) {
 async fn import(gateway: &Gateway, product: &str, source: &Database, more: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
     command.args(["import", product, source.url()]).args(more).current_dir(gateway.dir()).env_clear();
+    command
+        .envs(["TOLLGATE_STORE_URL", "TOLLGATE_MASTER_KEY"].iter().filter_map(|name| Some((name, gateway.env(name)?))));
     tokio::task::spawn_blocking(move || command.output().expect("the program runs")).await.unwrap()
 }
 
@@ -100,20 +102,45 @@ async fn a_running_gateway_takes_over_bricksllm() {
 #[tokio::test]
 async fn what_a_later_import_brings_counts_for_a_key_in_use() {
     let (_upstream, gateway) = house().await;
+    a_later_import_counts_at(&[gateway]).await;
+}
+
+#[tokio::test]
+async fn over_postgres_it_counts_at_every_gateway_with_shared_counts_and_without() {
+    let (postgres, redis) = servers_of_a_fleet().await;
+    let upstream = Upstream::start(Options { keys: Vec::new(), ..Options::default() }).await.unwrap();
+    let counters = format!("redis://127.0.0.1:{}/0", redis.port);
+    for (database, counters) in [("alone", ""), ("shared", counters.as_str())] {
+        postgres.sql(&format!("CREATE DATABASE {database}"));
+        let setup = Setup::default()
+            .env("ADMIN_API_KEY", BOOT)
+            .env("TOLLGATE_MASTER_KEY", MASTER_KEY)
+            .env("TOLLGATE_STORE_URL", &postgres.url(database))
+            .env("TOLLGATE_COUNTERS_URL", counters);
+        a_later_import_counts_at(&[setup.clone().start(&upstream).await, setup.start(&upstream).await]).await;
+    }
+}
+
+/// A key is taken over and used at each of them; then its old home has spent more, and is asked again.
+async fn a_later_import_counts_at(gateways: &[Gateway]) {
     let source = source(BRICKSLLM).await;
     let limits = "UPDATE keys SET cost_limit_in_usd = 5, cost_limit_in_usd_over_time = 0, rate_limit_over_time = 0, \
                   allowed_paths = NULL, ttl = '' WHERE key_id LIKE '%c1'";
     sql(&source, limits).await;
-    import(&gateway, "bricksllm", &source, &[]).await;
-    eventually("the key is loaded", || async { chat(&gateway, "raw-key-one").await.status() == 200 }).await;
+    import(&gateways[0], "bricksllm", &source, &[]).await;
+    for gateway in gateways {
+        eventually("the key is loaded", || async { chat(gateway, "raw-key-one").await.status() == 200 }).await;
+    }
     let more = format!(
         "INSERT INTO events (event_id, created_at, key_id, cost_in_usd, provider, model, status_code) \
          VALUES ('00000000-0000-4000-8000-0000000000e9', 1700000009, '{KEY}', 5, 'openai', 'gpt-4o', 200)"
     );
     sql(&source, &more).await;
-    import(&gateway, "bricksllm", &source, &[]).await;
-    eventually("what was spent elsewhere counts", || async { chat(&gateway, "raw-key-one").await.status() == 401 })
-        .await;
+    import(&gateways[0], "bricksllm", &source, &[]).await;
+    for gateway in gateways {
+        eventually("what was spent elsewhere counts", || async { chat(gateway, "raw-key-one").await.status() == 401 })
+            .await;
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::ops::{Deref, DerefMut};
 
 /// Opens what the gateways store sealed.
-const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+pub const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// Manages all of them.
 pub const BOOT: &str = "br_boot-key-of-the-fleet";
 

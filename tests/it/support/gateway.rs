@@ -225,6 +225,11 @@ impl Gateway {
         find().expect("in the log")
     }
 
+    /// What it was started with.
+    pub fn env(&self, name: &str) -> Option<&str> {
+        self.setup.value(name)
+    }
+
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }

@@ -5,7 +5,7 @@ mod fleet;
 mod gateway;
 
 pub use call::{chat, chat_body, stream_body};
-pub use fleet::{BOOT, Fleet, Node, Plan, Told, servers, units};
+pub use fleet::{BOOT, Fleet, MASTER_KEY, Node, Plan, Told, servers, units};
 pub use gateway::{Gateway, Setup};
 
 use std::time::Duration;
