@@ -125,7 +125,7 @@ impl FileJournal {
         let lock = Sign::Owned.raise(&directory).map_err(io("make its lock"))?;
         let lock = lock.ok_or_else(|| OpenError::InUse(directory.clone()))?;
         // Far below what the journal may take, so that it never is full of what nobody takes.
-        take_back(&directory, settings.max_bytes / 8).map_err(io("try again what was set aside"))?;
+        take_back(&directory, settings.max_bytes / 8);
         let (state, leftovers) = recover::read(&directory).map_err(io("read what a former process left"))?;
         let (notes, noted) = mpsc::channel(settings.notes.max(1));
         let shared = Arc::new(Shared {

@@ -42,15 +42,27 @@ pub(super) fn set_aside_unreadable(directory: &Path, kind: Kind, payload: &[u8])
 
 fn append_line(directory: &Path, mut line: Vec<u8>) -> io::Result<()> {
     let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(directory.join(FILE))?;
+    let whole = file.metadata()?.len();
     line.push(b'\n');
-    file.write_all(&line)?;
+    if let Err(error) = file.write_all(&line) {
+        // A part of it must not stay: the next line would begin there.
+        file.set_len(whole)?;
+        return Err(error);
+    }
     file.sync_data()
 }
 
 /// Makes what a former process set aside the newest file of the journal, before that is read: a newer version, or a
 /// database that was mended, may take it. A kill at any point leaves it in one of the two files or in both, and the
-/// store takes an event once. Lines that nobody can read stay aside, and all of them when they are more than `most` bytes.
-pub(super) fn take_back(directory: &Path, most: u64) -> io::Result<()> {
+/// store takes an event once. Lines that nobody can read stay aside, and all of them when they are more than `most` bytes
+/// or the disk takes no data.
+pub(super) fn take_back(directory: &Path, most: u64) {
+    if let Err(error) = try_to_take_back(directory, most) {
+        tracing::error!(%error, "events that are set aside are not tried again at this start");
+    }
+}
+
+fn try_to_take_back(directory: &Path, most: u64) -> io::Result<()> {
     let path = directory.join(FILE);
     let Some(file) = open(&path)? else { return Ok(()) };
     if file.metadata()?.len() > most {

@@ -151,3 +151,17 @@ async fn more_than_the_journal_has_room_for_is_left_and_told() {
     assert_eq!((journal.depth(), journal.stats().rejected), (0, 2 * many as u64));
     assert_eq!(lines(directory.path()), 2 * many);
 }
+
+#[tokio::test]
+async fn a_disk_that_takes_nothing_keeps_nobody_from_starting() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(refused(directory.path(), (0..9).map(event), &[3]).await, 1);
+    // No file can be made of that name.
+    let in_the_way = file(directory.path()).with_added_extension("new");
+    fs::create_dir(&in_the_way).unwrap();
+    let journal = FileJournal::open(small(directory.path())).unwrap();
+    assert_eq!((journal.depth(), journal.stats().rejected, lines(directory.path())), (0, 1, 1));
+    drop(journal);
+    fs::remove_dir(in_the_way).unwrap();
+    assert_eq!(drained(FileJournal::open(small(directory.path())).unwrap()).await.ids(), [id(3)]);
+}
