@@ -39,6 +39,8 @@ pub struct Instance {
     /// Another journal has the number now.
     lost: AtomicBool,
     left: AtomicBool,
+    /// Signs go out one after another: an older one that comes late would take a newer one back.
+    signs: tokio::sync::Mutex<()>,
 }
 
 impl PostgresStore {
@@ -60,6 +62,7 @@ impl PostgresStore {
             twin: Mutex::new(None),
             lost: AtomicBool::new(false),
             left: AtomicBool::new(false),
+            signs: tokio::sync::Mutex::default(),
         });
         tokio::spawn(live(Arc::downgrade(&instance)));
         Ok(instance)
@@ -93,6 +96,10 @@ impl Instance {
     }
 
     async fn beat(&self) -> Result<()> {
+        let _turn = self.signs.lock().await;
+        if self.left.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let connection = self.store.connection().await?;
         let sql = format!(
             "WITH before AS (SELECT process FROM instances WHERE id = $1 AND token = $2 FOR UPDATE) \
@@ -152,6 +159,7 @@ impl Instance {
     /// The store does not answer; the number stays this journal's.
     pub async fn leave(&self, drained: bool) -> Result<()> {
         self.left.store(true, Ordering::Release);
+        let _turn = self.signs.lock().await;
         if drained {
             return self.store.release(&self.directory).await;
         }
@@ -162,6 +170,7 @@ impl Instance {
     }
 
     async fn tell(&self) -> Result<()> {
+        let _turn = self.signs.lock().await;
         let connection = self.store.connection().await?;
         let sql = format!(
             "WITH told AS (UPDATE instances SET position = {}, seen_at = {NOW} WHERE id = $1 AND token = $2 RETURNING id) \
