@@ -30,7 +30,7 @@ lint: cmake
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 
-# Postgres and Redis, which tests start in directories of their own.
+# Postgres, PgBouncer and Redis, which tests start in directories of their own.
 servers:
 	@tests/tools.sh servers
 
